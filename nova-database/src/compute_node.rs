@@ -1,7 +1,7 @@
 //! Compute nodes: `compute_nodes` of a cell.
 
 use berth_scheduler::HostTable;
-use berth_scheduler::hosts::{HostRecord, MetricRecord};
+use berth_scheduler::hosts::{CpuInfo, HostRecord, MetricRecord};
 use berth_scheduler::numa::HostTopology;
 use berth_scheduler::options::GeneralOptions;
 use berth_scheduler::pci::Pools;
@@ -76,7 +76,7 @@ impl NodeRow {
         row.get("hypervisor_type").unwrap_or_default().clone_into(&mut record.hypervisor_type);
         record.hypervisor_version = integer("hypervisor_version")?;
         row.get("host_ip").unwrap_or_default().clone_into(&mut record.host_ip);
-        record.cpu_info = row.get("cpu_info").map(str::to_owned);
+        record.cpu_info = row.get("cpu_info").map(CpuInfo::of_text);
         record.cpu_allocation_ratio = row.number("cpu_allocation_ratio")?;
         record.ram_allocation_ratio = row.number("ram_allocation_ratio")?;
         record.disk_allocation_ratio = row.number("disk_allocation_ratio")?;

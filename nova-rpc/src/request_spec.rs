@@ -6,7 +6,8 @@ use berth_scheduler::RequestSpec;
 use berth_scheduler::numa::{InstanceCell, InstanceTopology, NetworkMetadata};
 use berth_scheduler::pci::PciRequest;
 use berth_scheduler::request_spec::{
-    CheckType, Destination, GroupRules, RequestLevelParams, RequestedFlavor, RequesterGroup, ServerGroup,
+    CheckType, Destination, GroupPolicyKind, GroupRules, RequestLevelParams, RequestedFlavor, RequesterGroup,
+    ServerGroup,
 };
 use serde::Deserialize;
 use uuid::Uuid;
@@ -90,7 +91,7 @@ struct Cell {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct InstanceGroup {
-    uuid: Option<String>,
+    uuid: Option<Uuid>,
     policy: Option<String>,
     /// The field of versions before 1.11, and still sent.
     policies: Option<Vec<String>>,
@@ -197,11 +198,12 @@ impl WireDestination {
 impl InstanceGroup {
     fn group(self) -> ServerGroup {
         let first = self.policies.and_then(|policies| policies.into_iter().next());
-        let mut rules = self.rules.unwrap_or_default();
+        let policy = self.policy.or(first);
+        let rules = self.rules.unwrap_or_default();
         ServerGroup {
             uuid: self.uuid,
-            policy: self.policy.or(first),
-            rules: GroupRules { max_server_per_host: rules.remove("max_server_per_host") },
+            policy: policy.and_then(|name| GroupPolicyKind::of_name(&name)),
+            rules: GroupRules::of_text(rules.get("max_server_per_host").map(String::as_str)),
             members: self.members.unwrap_or_default(),
             hosts: self.hosts.unwrap_or_default(),
         }

@@ -7,6 +7,7 @@ use berth_nova_rpc::{
     AllocationRequest, Call, DestinationsRequest, Message, ProviderResources, Reply, ReplyTo, RpcFailure,
     Selected, result,
 };
+use berth_scheduler::request_spec::GroupPolicyKind;
 use serde_json::{Value, json};
 
 const EXCHANGES: &str = include_str!("recorded/exchanges.jsonl");
@@ -233,8 +234,8 @@ fn request_specs_carry_everything_that_filters_look_at() {
     assert_eq!(instances.map(|instances| instances.len()), Some(1));
     let group = spec.instance_group.as_ref().expect("a group");
     assert_eq!(
-        (group.policy.as_deref(), group.members.len(), group.hosts.len()),
-        (Some("anti-affinity"), 1, 0)
+        (group.policy, group.members.len(), group.hosts.len()),
+        (Some(GroupPolicyKind::AntiAffinity), 1, 0)
     );
     assert!(spec.scheduler_hints.contains("group"));
     assert_eq!((spec.flavor.vcpus, spec.flavor.memory_mb, spec.flavor.root_gb), (1, 512, 1));

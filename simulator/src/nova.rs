@@ -254,7 +254,7 @@ impl Fleet {
             let total = self.index.inventory(row, class).map_or(0, |inventory| inventory.total.into());
             ReportedAmount { total, used: self.index.used(row, class), allocation_ratio: 1.0 }
         }));
-        let count = Value::Text(self.counts[row.index()].to_string());
+        let count = Value::Int(self.counts[row.index()] as i128);
         record.stats = Value::map([("num_instances".to_owned(), count)]);
         if let Some(lives) = &self.lives {
             record.instances = lives[row.index()].values().cloned().collect();

@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 
 use berth_placement::{ConsumerId, Inventory};
 use berth_scheduler::decider::HostChanges;
-use berth_scheduler::hosts::{HostRecord, InstanceRecord, ReportedAmount};
+use berth_scheduler::hosts::{CpuInfo, HostRecord, InstanceRecord, ReportedAmount};
 use berth_scheduler::packing::{LIFETIME_SPEC, stated};
 use berth_scheduler::python::Value;
-use serde_json::json;
 use uuid::Uuid;
 
 use super::{Host, HostStatus};
@@ -67,10 +66,10 @@ impl Fleet {
     }
 
     fn describe_instances(&self, record: &mut HostRecord, host: &Host) {
-        let there = self.state.on_host(&host.name);
-        let instances: Vec<_> = there.filter_map(|uuid| self.state.instance(uuid)).collect();
+        let on_host = self.state.on_host(&host.name);
+        let instances: Vec<_> = on_host.filter_map(|uuid| self.state.instance(uuid)).collect();
         let busy = instances.iter().filter(|instance| instance.operation.is_some()).count();
-        let counter = |name: &str, count: usize| (name.to_owned(), Value::Text(count.to_string()));
+        let counter = |name: &str, count: usize| (name.to_owned(), Value::Int(count as i128));
         // Consumers of clients that only schedule are instances, too.
         let holders = self.index.find(host.uuid).map(|root| self.index.holders(root)).unwrap_or_default();
         let known = self.state.by_host.get(&host.name);
@@ -103,9 +102,10 @@ fn describe_hypervisor(record: &mut HostRecord, host: &Host) {
     record.hypervisor_type.clone_from(&hypervisor.kind);
     record.hypervisor_version = hypervisor.version.into();
     record.host_ip.clone_from(&hypervisor.address);
-    record.cpu_info = Some(
-        json!({"arch": hypervisor.architecture, "model": hypervisor.cpu_model, "topology": {}}).to_string(),
-    );
+    record.cpu_info = Some(CpuInfo::Report {
+        architecture: hypervisor.architecture.as_str().into(),
+        model: hypervisor.cpu_model.as_str().into(),
+    });
     let kinds = if hypervisor.is_accelerated { &["kvm", "qemu"][..] } else { &["qemu"] };
     record.supported_instances = kinds
         .iter()

@@ -10,7 +10,7 @@ use crate::aggregates::AVAILABILITY_ZONE;
 use crate::filters::{FilterName, Restriction, Scene, Step, steps};
 use crate::hosts::Outage;
 use crate::options::Options;
-use crate::request_spec::{ImageProperties, RequestSpec};
+use crate::request_spec::{GroupPolicyKind, ImageProperties, RequestSpec};
 
 /// One thing to ask for, or to have, differently.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
@@ -34,7 +34,7 @@ pub enum Change {
     /// Without a trait that the image requires.
     ImageTrait { name: String },
     /// Without the server group.
-    ServerGroup { policy: String },
+    ServerGroup { policy: GroupPolicyKind },
     /// Without virtual NUMA cells.
     NumaTopology,
     /// Without passthrough devices.
@@ -188,7 +188,7 @@ fn omissions(request: &RequestSpec) -> Vec<Change> {
         all.extend(properties.map(|name| Change::ImageProperty { name: name.to_owned() }));
         all.extend(image.required_traits().iter().map(|name| Change::ImageTrait { name: name.clone() }));
     }
-    all.extend(request.group_policy().map(|policy| Change::ServerGroup { policy: policy.to_owned() }));
+    all.extend(request.group_policy().map(|policy| Change::ServerGroup { policy }));
     all.extend(request.numa_topology.as_ref().map(|_| Change::NumaTopology));
     all.extend(request.pci_requests.as_ref().filter(|list| !list.is_empty()).map(|_| Change::Devices));
     let restrictions = Restriction::of(request).chain(aggregates(request));

@@ -1,8 +1,8 @@
 //! ImagePropertiesFilter
 
 use super::{Filter, FilterError, PASS, Reason, RequestState, Scene, Scope, Verdict, pass_if};
-use crate::hosts::{ClassReport, HostRow};
-use crate::python::{Value, nearest_64};
+use crate::hosts::{ClassReport, CpuInfo, HostRow};
+use crate::python::nearest_64;
 use crate::request_spec::architecture;
 use crate::version::{Version, VersionPredicate};
 
@@ -66,17 +66,13 @@ impl<'a> ImagePropertiesFilter<'a> {
     /// A host that does not say how many bits it has passes.
     fn judge_address_bits(&self, report: &ClassReport) -> Verdict {
         let Some(asked) = self.address_bits else { return PASS };
-        // Nova takes the JSON text for a dictionary.
+        // Nova reads the JSON text as a dictionary.
         if self.scene.options.keep_nova_faults {
             return Err(FilterError::AddressBits);
         }
-        let info = report.cpu_info.as_deref().and_then(|text| Value::parse(text).ok());
-        match info.and_then(|info| info.get("maxphysaddr")?.get("bits").cloned()) {
-            Some(Value::Int(found)) if found != 0 => {
-                let found = nearest_64(found);
-                pass_if(found >= asked, || Reason::TooFewAddressBits { asked, found })
-            }
-            _ => PASS,
+        match report.cpu_info.as_ref().and_then(CpuInfo::address_bits) {
+            Some(found) => pass_if(found >= asked, || Reason::TooFewAddressBits { asked, found }),
+            None => PASS,
         }
     }
 }

@@ -4,7 +4,8 @@ use rustc_hash::FxHashMap;
 
 use super::{Filter, FilterError, PASS, Reason, RequestState, Scene, Scope, Verdict, pass_if};
 use crate::hosts::HostRow;
-use crate::python::{NotANumber, integer_64};
+use crate::python::NotANumber;
+use crate::request_spec::GroupPolicyKind;
 
 /// Policy `affinity`: passes the hosts of the group; any host as long as the group has none.
 pub(super) struct ServerGroupAffinityFilter<'a> {
@@ -23,7 +24,7 @@ struct Affinity {
 impl<'a> ServerGroupAffinityFilter<'a> {
     pub(super) fn new(scene: &'a Scene<'a>) -> Self {
         let group = scene.request.instance_group.as_ref();
-        let group = group.filter(|group| group.policy.as_deref() == Some("affinity"));
+        let group = group.filter(|group| group.policy == Some(GroupPolicyKind::Affinity));
         let group = group.filter(|group| !group.hosts.is_empty()).map(|group| {
             let services = group.hosts.iter().filter_map(|host| scene.hosts.service_named(host));
             let mut services: Vec<u32> = services.collect();
@@ -63,11 +64,11 @@ struct AntiAffinity<'a> {
 impl<'a> ServerGroupAntiAffinityFilter<'a> {
     pub(super) fn new(scene: &'a Scene<'a>) -> Self {
         let group = scene.request.instance_group.as_ref();
-        let group = group.filter(|group| group.policy.as_deref() == Some("anti-affinity"));
+        let group = group.filter(|group| group.policy == Some(GroupPolicyKind::AntiAffinity));
         let group = group.map(|group| AntiAffinity {
             members: scene.hosts.count_instances(&group.members),
             own_hosts: scene.hosts.hosts_of_instance(scene.request.instance_uuid),
-            limit: group.rules.max_server_per_host.as_deref().map_or(Ok(1), integer_64),
+            limit: group.rules.max_server_per_host.clone().unwrap_or(Ok(1)),
         });
         Self { scene, group }
     }

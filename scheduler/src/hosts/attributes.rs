@@ -130,7 +130,7 @@ fn reported(report: &ClassReport, name: &str) -> Option<Value> {
         "vcpus_total" => report.vcpus_total.into(),
         "hypervisor_type" => Value::from(report.hypervisor_type.as_str()),
         "hypervisor_version" => report.hypervisor_version.into(),
-        "cpu_info" => Value::from(report.cpu_info.as_deref()?),
+        "cpu_info" => report.cpu_info.as_ref()?.value(),
         "supported_instances" => Value::List(report.supported_instances.iter().map(triple).collect()),
         "ram_allocation_ratio" => ratio(report.ratios.ram),
         "cpu_allocation_ratio" => ratio(report.ratios.cpu),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::CpuInfo;
 use crate::aggregates::AggregateMetadata;
 
 /// A class of hosts.
@@ -57,8 +58,8 @@ pub struct ClassReport {
     pub hypervisor_type: String,
     /// 2006001 is 2.6.1.
     pub hypervisor_version: i64,
-    /// A description of the CPUs, usually JSON.
-    pub cpu_info: Option<Arc<str>>,
+    /// A description of the CPUs.
+    pub cpu_info: Option<CpuInfo>,
     /// Architecture, hypervisor type and VM mode of instances that can run, in their usual
     /// spelling.
     pub supported_instances: Vec<[String; 3]>,

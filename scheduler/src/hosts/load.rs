@@ -178,9 +178,9 @@ pub(super) fn node_and_usage(record: &HostRecord) -> Result<(Node, UsageRow), Fi
         free_disk_mb: mebibytes(record.disk_available_least.map_or(free_gb, |least| least.min(free_gb))),
         disk_mb_used: mebibytes(record.local_gb_used),
         vcpus_used: record.vcpus_used,
-        num_instances: counter(&stats, "num_instances")?,
-        num_io_ops: counter(&stats, "io_workload")?,
-        failed_builds: counter(&stats, "failed_builds")?,
+        num_instances: counter(&record.stats, "num_instances")?,
+        num_io_ops: counter(&record.stats, "io_workload")?,
+        failed_builds: counter(&record.stats, "failed_builds")?,
     };
     let node = Node {
         name: record.node.clone(),
@@ -198,7 +198,7 @@ const fn mebibytes(gibibytes: i64) -> i64 {
     gibibytes.saturating_mul(1024)
 }
 
-/// Stats are texts; numbers are written as text.
+/// Nova keeps stats as texts, and filters compare their texts.
 fn text_stats(stats: &Value) -> Result<Value, FieldError> {
     let as_text = |(key, value): &(String, Value)| {
         let value = match value {
@@ -214,12 +214,14 @@ fn text_stats(stats: &Value) -> Result<Value, FieldError> {
     }
 }
 
+/// A number, or the text of one.
 fn counter(stats: &Value, name: &str) -> Result<i64, FieldError> {
     let invalid = |NotANumber(text): NotANumber| {
         FieldError::new(format!("stats.{name}"), format!("'{text}' is not a whole number"))
     };
     match stats.get(name) {
         None => Ok(0),
+        Some(Value::Int(count)) => Ok(nearest_64(*count)),
         Some(value) => integer_64(&value.to_string()).map_err(invalid),
     }
 }
@@ -256,7 +258,7 @@ pub(super) fn class_report(record: &HostRecord, options: &GeneralOptions) -> Cla
     ClassReport {
         hypervisor_type: record.hypervisor_type.clone(),
         hypervisor_version: record.hypervisor_version,
-        cpu_info: record.cpu_info.as_deref().map(Arc::from),
+        cpu_info: record.cpu_info.clone(),
         supported_instances: record.supported_instances.iter().map(canonical).collect(),
         vcpus_total: record.vcpus,
         total_usable_ram_mb: record.memory_mb,

@@ -7,6 +7,7 @@
 mod attributes;
 mod class;
 mod consume;
+mod cpu_info;
 mod inventory_record;
 mod load;
 mod outage;
@@ -31,6 +32,7 @@ use super::python::Value;
 pub use attributes::{Reach, reach};
 pub use class::{ClassReport, HostClass, HostClassId, Ratio, Ratios};
 pub use consume::Undo;
+pub use cpu_info::CpuInfo;
 pub use inventory_record::InventoryRecord;
 pub use load::HostLoadError;
 pub use outage::{LiftedOutage, Outage};

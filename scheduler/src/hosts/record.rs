@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer};
 use uuid::Uuid;
 
-use super::InventoryRecord;
+use super::{CpuInfo, InventoryRecord};
 use crate::numa::HostTopology;
 use crate::pci::Pools;
 use crate::python::Value;
@@ -68,9 +68,9 @@ pub struct HostRecord {
     /// Address of the host.
     #[serde(default = "default_address")]
     pub host_ip: String,
-    /// A description of the CPUs, usually JSON.
-    #[serde(default = "no_cpu_info", deserialize_with = "text_or_json")]
-    pub cpu_info: Option<String>,
+    /// A description of the CPUs.
+    #[serde(default = "no_cpu_info")]
+    pub cpu_info: Option<CpuInfo>,
     /// Architecture, hypervisor type and VM mode of instances that can run.
     #[serde(default)]
     pub supported_instances: Vec<[String; 3]>,
@@ -261,8 +261,8 @@ const fn no_disk() -> Option<i64> {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "the field is optional")]
-const fn no_cpu_info() -> Option<String> {
-    Some(String::new())
+fn no_cpu_info() -> Option<CpuInfo> {
+    Some(CpuInfo::of_text(""))
 }
 
 /// `null` means the default, as an absent field does.
@@ -273,15 +273,6 @@ fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D)
 /// Distinguishes `null` from an absent field.
 fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<String>>, D::Error> {
     Option::deserialize(from).map(Some)
-}
-
-/// A text, or a structure that is written as JSON.
-fn text_or_json<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
-    Ok(match Value::deserialize(from)? {
-        Value::None => None,
-        Value::Text(text) => Some(text),
-        other => Some(other.to_json()),
-    })
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::filters::{Filter, FilterName, RequestState, Scene, Scope, Step, steps
 use crate::hosts::{HostRow, HostTable};
 use crate::ranking::cached_extremes::CachedExtremes;
 use crate::ranking::forest::{Forest, Open};
+use crate::request_spec::GroupPolicyKind;
 use crate::weighers::WeigherName;
 
 /// The verdict on a class of hosts.
@@ -154,9 +155,11 @@ fn verdicts(scene: &Scene<'_>, classes: &Classes) -> Option<Verdicts> {
 fn weighs_all_alike(name: WeigherName, scene: &Scene<'_>) -> bool {
     let request = scene.request;
     match name {
-        WeigherName::ServerGroupSoftAffinityWeigher => request.group_policy() != Some("soft-affinity"),
+        WeigherName::ServerGroupSoftAffinityWeigher => {
+            request.group_policy() != Some(GroupPolicyKind::SoftAffinity)
+        }
         WeigherName::ServerGroupSoftAntiAffinityWeigher => {
-            request.group_policy() != Some("soft-anti-affinity")
+            request.group_policy() != Some(GroupPolicyKind::SoftAntiAffinity)
         }
         WeigherName::CrossCellWeigher => {
             !request.requested_destination.as_ref().is_some_and(|wanted| wanted.allow_cross_cell_move)
@@ -194,9 +197,8 @@ const fn is_quick(step: Step) -> bool {
 
 /// Whether the server group's rule is a number, so that no host's judgement fails.
 fn has_proper_rules(scene: &Scene<'_>) -> bool {
-    let rule =
-        scene.request.instance_group.as_ref().and_then(|group| group.rules.max_server_per_host.as_deref());
-    rule.is_none_or(|rule| crate::python::integer(rule).is_ok())
+    let group = scene.request.instance_group.as_ref();
+    group.is_none_or(|group| !matches!(group.rules.max_server_per_host, Some(Err(_))))
 }
 
 /// Constraints that judge each host.

@@ -35,7 +35,7 @@ pub use image_properties::{ImageProperties, InvalidProperty};
 pub use image_property::PropertyValue;
 pub use request_group::{RequestLevelParams, RequesterGroup};
 pub use retry::Retry;
-pub use server_group::{GroupRules, ServerGroup};
+pub use server_group::{GroupPolicyKind, GroupRules, ServerGroup};
 
 /// A request to the scheduler.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -188,8 +188,8 @@ impl RequestSpec {
 
     /// The policy of the server group, if any.
     #[must_use]
-    pub fn group_policy(&self) -> Option<&str> {
-        self.instance_group.as_ref()?.policy.as_deref()
+    pub fn group_policy(&self) -> Option<GroupPolicyKind> {
+        self.instance_group.as_ref()?.policy
     }
 }
 

@@ -5,6 +5,7 @@ use rustc_hash::FxHashMap;
 use super::{Multiplier, WeighError, Weigher};
 use crate::filters::Scene;
 use crate::hosts::HostRow;
+use crate::request_spec::GroupPolicyKind;
 
 /// Instances of the server group on the host. They count for the host under policy `soft-affinity`,
 /// against it under `soft-anti-affinity`.
@@ -21,20 +22,19 @@ impl<'a> SoftAffinityWeigher<'a> {
     pub(super) fn together(scene: &'a Scene<'a>) -> Self {
         let configured = scene.options.filter_scheduler.soft_affinity_weight_multiplier;
         let multiplier = Multiplier::new("soft_affinity_weight_multiplier", configured);
-        Self { scene, members: members(scene, "soft-affinity"), sign: 1, multiplier }
+        Self { scene, members: members(scene, GroupPolicyKind::SoftAffinity), sign: 1, multiplier }
     }
 
     /// Policy `soft-anti-affinity`.
     pub(super) fn apart(scene: &'a Scene<'a>) -> Self {
         let configured = scene.options.filter_scheduler.soft_anti_affinity_weight_multiplier;
         let multiplier = Multiplier::new("soft_anti_affinity_weight_multiplier", configured);
-        Self { scene, members: members(scene, "soft-anti-affinity"), sign: -1, multiplier }
+        Self { scene, members: members(scene, GroupPolicyKind::SoftAntiAffinity), sign: -1, multiplier }
     }
 }
 
-fn members(scene: &Scene<'_>, policy: &str) -> Option<FxHashMap<u32, i64>> {
-    let group =
-        scene.request.instance_group.as_ref().filter(|group| group.policy.as_deref() == Some(policy))?;
+fn members(scene: &Scene<'_>, policy: GroupPolicyKind) -> Option<FxHashMap<u32, i64>> {
+    let group = scene.request.instance_group.as_ref().filter(|group| group.policy == Some(policy))?;
     Some(scene.hosts.count_instances(&group.members))
 }
 

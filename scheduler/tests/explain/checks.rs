@@ -303,7 +303,7 @@ fn singles(record: &CaseRecord, case: &Case) -> Vec<Change> {
         let others = zones.filter(|zone| **zone != asked && in_use(record, zone));
         all.extend(others.map(|other| Change::Zone { asked: asked.clone(), other: other.clone() }));
     }
-    all.extend(request.group_policy().map(|policy| Change::ServerGroup { policy: policy.to_owned() }));
+    all.extend(request.group_policy().map(|policy| Change::ServerGroup { policy }));
     all.extend(request.numa_topology.as_ref().map(|_| Change::NumaTopology));
     all.extend(request.pci_requests.as_ref().filter(|list| !list.is_empty()).map(|_| Change::Devices));
     all.extend(Outage::ALL.map(|outage| Change::Outage { outage, reasons: BTreeMap::new() }));

@@ -58,7 +58,7 @@ fn request() -> impl Strategy<Value = Value> {
                             "extra_specs": if spec { json!({ "ssd": "true" }) } else { json!({}) } },
                 "image": arch.map(|arch| json!({ "id": "i", "properties": { "hw_architecture": arch } })),
                 "instance_group": policy.map(|policy| {
-                    json!({ "uuid": "g", "policy": policy, "members": members, "hosts": ["host-0"] })
+                    json!({ "uuid": instance(9), "policy": policy, "members": members, "hosts": ["host-0"] })
                 }),
                 "scheduler_hints": if apart { json!({ "different_host": [instance(2)] }) } else { json!({}) },
                 "force_hosts": if force { json!(["host-1"]) } else { Value::Null },

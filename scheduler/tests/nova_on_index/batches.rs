@@ -6,6 +6,7 @@ use std::sync::Arc;
 use berth_placement::{ConsumerId, Owner, Timestamp};
 use berth_scheduler::filter_scheduler::{PreparedRequest, SelectionRequest};
 use berth_scheduler::hosts::HostRow;
+use berth_scheduler::request_spec::GroupPolicyKind;
 use berth_scheduler::select::{Claimant, Decision, IndexClaims, SelectError};
 use berth_scheduler::{Options, RequestSpec};
 use uuid::Uuid;
@@ -81,7 +82,7 @@ impl Twice {
         let all = found.result.is_ok();
         assert_eq!(holding(together, instances), if all { instances.len() } else { 0 });
         let rows = chosen(&found);
-        if spec.group_policy() == Some("anti-affinity") {
+        if spec.group_policy() == Some(GroupPolicyKind::AntiAffinity) {
             let mut distinct = rows.clone();
             distinct.sort_unstable();
             distinct.dedup();
