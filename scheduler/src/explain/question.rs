@@ -18,7 +18,8 @@ pub struct Question<'a> {
     /// Which instance of the request is asked about, from 0: later instances skip filters that run
     /// once.
     pub index: usize,
-    /// The allocation candidates of hosts. What a decision dropped of them counts as there again.
+    /// The allocation candidates of hosts, all of which count as left. Where filters drop some and
+    /// `placement` knows all hosts, the index is asked for them instead.
     pub state: &'a RequestState,
     /// The facts of Placement, if its part is to be explained, too.
     pub placement: Option<&'a PlacementFacts>,
@@ -76,7 +77,10 @@ impl Question<'_> {
             Ok(demands) => demands,
             Err(error) => return Passage::blocked(Blocked::query(&error), removed, Vec::new()),
         };
-        for constraint in self.constraints(&demands) {
+        for (at, constraint) in self.constraints(&demands).into_iter().enumerate() {
+            if at == demands.constraints.len() {
+                self.offer(&demands, &hosts.rows(), state);
+            }
             if constraint == Constraint::Claim {
                 left = hosts.rows();
             }
@@ -115,6 +119,7 @@ impl Question<'_> {
             Err(error) => return Some((Constraint::Query, unjudged(&error), None)),
         };
         let mut state = self.fresh_state();
+        self.offer(&demands, &[row], &mut state);
         self.constraints(&demands).into_iter().find_map(|constraint| {
             let answer = constraint.prepare(&self.scene, self.placement, &demands).judge(row, &mut state);
             match answer {
@@ -123,6 +128,13 @@ impl Question<'_> {
                 Err(error) => Some((constraint, unjudged(&error), None)),
             }
         })
+    }
+
+    /// Gives hosts that meet Placement's constraints the candidates that filters look at.
+    fn offer(&self, demands: &Demands, rows: &[HostRow], state: &mut RequestState) {
+        if let Some(facts) = self.placement {
+            demands.offer(&self.scene, facts, rows, state);
+        }
     }
 
     /// Host and node, or the host alone where the node bears its name.

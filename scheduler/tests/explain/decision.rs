@@ -4,7 +4,7 @@
 use berth_placement::ConsumerId;
 use berth_scheduler::SelectDestinations;
 use berth_scheduler::explain::{Case, CaseRecord};
-use berth_scheduler::filters::Step;
+use berth_scheduler::filters::{RequestState, Scene, Step};
 use berth_scheduler::hosts::HostRow;
 use berth_scheduler::select::{AllocationCandidate, Chooser, Claims, SelectError};
 
@@ -49,16 +49,19 @@ pub(crate) struct Decided {
 pub(crate) fn decide(record: &CaseRecord) -> Result<Decided, String> {
     let named = if describes_placement(record) { answered(record) } else { Ok(record.clone()) };
     let case = Case::load(named.map_err(|error| error.to_string())?, false).expect("a case");
-    let (row, removed) = decide_case(&case)?;
-    let hosts = case.question().scene.hosts;
+    let question = case.question();
+    let (row, removed) = decide_among(&question.scene, question.state.clone())?;
+    let hosts = question.scene.hosts;
     let host = row.map(|row| (hosts.host(row).to_owned(), hosts.node(row).to_owned()));
     Ok(Decided { host, removed })
 }
 
-fn decide_case(case: &Case) -> Result<(Option<HostRow>, Counts), String> {
-    let scene = case.question().scene;
+/// The decision among the hosts with candidates in `state`.
+pub(crate) fn decide_among(
+    scene: &Scene<'_>,
+    mut state: RequestState,
+) -> Result<(Option<HostRow>, Counts), String> {
     let (mut hosts, mut request) = (scene.hosts.clone(), scene.request.clone());
-    let mut state = case.question().state.clone();
     let instances = [request.instance_uuid.into()];
     let what = SelectDestinations {
         options: scene.options,

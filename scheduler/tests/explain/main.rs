@@ -6,6 +6,7 @@
 
 mod checks;
 mod decision;
+mod devices;
 mod fleets;
 mod nested;
 mod placement;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use berth_placement::candidates::{SearchOptions, TreeQuery};
+use berth_placement::candidates::{Candidate, SearchOptions, TreeQuery};
 use berth_placement::{Inventory, Row, Units};
 use uuid::Uuid;
 
@@ -10,7 +10,8 @@ use super::facts::{PlacementFacts, Tree};
 use super::{DISABLED, Demands, PlacementConstraint, listed};
 use crate::filters::{Filter, Reason, RequestState, Scene, Verdict};
 use crate::hosts::HostRow;
-use crate::placement_query::{RequestGroup, ResourceRequest};
+use crate::placement_query::{RequestGroup, ResourceRequest, taken};
+use crate::select::AllocationCandidate;
 
 pub(super) struct Demand<'a> {
     pub(super) constraint: &'a PlacementConstraint,
@@ -154,6 +155,22 @@ impl Demand<'_> {
             query.candidates(tree.index, tree.root).next().is_some_and(|one| one.is_ok())
         })
     }
+}
+
+/// The candidates of a request in the host's tree that take from the host itself: the others cannot
+/// be claimed. A search that exceeds its budget ends the list.
+pub(super) fn candidates(
+    facts: &PlacementFacts,
+    row: HostRow,
+    request: &ResourceRequest,
+) -> Vec<AllocationCandidate> {
+    let Some(tree) = facts.tree(row) else { return Vec::new() };
+    let Ok(query) = request.to_index_query(&tree.topology) else { return Vec::new() };
+    let Ok(of_tree) = tree.index.tree_query(&query, &SearchOptions::default()) else { return Vec::new() };
+    let takes_from_host =
+        |candidate: &Candidate| candidate.allocations.iter().any(|allocation| allocation.row == tree.root);
+    let found = of_tree.candidates(tree.index, tree.root).map_while(Result::ok).filter(takes_from_host);
+    found.filter_map(|candidate| taken(&candidate, &query, of_tree.topology(), true)).collect()
 }
 
 /// The request as a query for trees; none if nothing can serve it.

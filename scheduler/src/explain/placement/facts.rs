@@ -152,6 +152,12 @@ impl PlacementFacts {
         members.is_some_and(|members| !members.rows().is_empty())
     }
 
+    /// Whether the index knows everything of the hosts, so that its candidates are those of a
+    /// decision.
+    pub(super) const fn is_complete(&self) -> bool {
+        !self.is_partial
+    }
+
     /// Whether anything is known of the class.
     pub(super) fn is_known(&self, class: &str) -> bool {
         !self.is_partial || OF_HOSTS.contains(&class) || self.some_offer(class)

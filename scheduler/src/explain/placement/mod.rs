@@ -4,7 +4,8 @@
 //! candidates, in the order in which Placement applies them: what the root provider has to be,
 //! traits, aggregates, the tree, amounts, and the groups of ports and devices. Each is judged on
 //! the index, provider by provider of a host's tree, and at last the index is asked for a
-//! candidate: so what an explanation says of Placement is what Placement answers.
+//! candidate: so what an explanation says of Placement is what Placement answers. The filters that
+//! drop candidates get those of the index, too.
 
 mod demand;
 mod facts;
@@ -16,8 +17,9 @@ use std::fmt;
 
 use uuid::Uuid;
 
-use crate::filters::{Filter, Scene};
-use crate::placement_query::{QueryError, RequestGroup, ResourceRequest, placement_query};
+use crate::filters::{Filter, RequestState, Scene};
+use crate::hosts::HostRow;
+use crate::placement_query::{CandidateExtent, QueryError, RequestGroup, ResourceRequest, placement_query};
 use demand::{Demand, amounts};
 
 pub use facts::PlacementFacts;
@@ -118,6 +120,30 @@ impl Demands {
     /// The classes that the unsuffixed group asks for.
     fn unsuffixed_classes(&self) -> impl Iterator<Item = &str> {
         self.asked.unsuffixed.resources.keys().map(String::as_str)
+    }
+
+    /// Gives these hosts the candidates that a decision has of them, if a filter drops candidates
+    /// and the index knows all of them: which devices serve a group depends on the candidate.
+    ///
+    /// A decision stops at the limit of the query for all hosts together, here each host has its
+    /// own.
+    pub(super) fn offer(
+        &self,
+        scene: &Scene<'_>,
+        facts: &PlacementFacts,
+        rows: &[HostRow],
+        state: &mut RequestState,
+    ) {
+        let filters_look = CandidateExtent::of(scene.request, scene.options) == CandidateExtent::All;
+        if !filters_look || !facts.is_complete() || scene.request.is_rebuild() {
+            return;
+        }
+        let limit = self.asked.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        for &row in rows {
+            let requests = std::iter::once(&self.asked).chain(&self.alternative);
+            let candidates = requests.flat_map(|request| demand::candidates(facts, row, request));
+            state.give(row, candidates.take(limit).collect());
+        }
     }
 
     /// How much is asked of each resource class of the host itself.
