@@ -323,7 +323,7 @@ fn load(
     let start = Instant::now();
     let mode = DurabilityMode::from(settings.durability);
     if mode == DurabilityMode::Relaxed {
-        tracing::warn!("serve.durability is relaxed: a crash may take back the last of what was answered");
+        tracing::warn!("serve.durability is relaxed: a crash may lose up to 10,000 acknowledged changes");
     }
     let directory = DataDir::open(data).context("serve.data")?.or_init(init);
     let commit_delay = Duration::from_micros(settings.commit_delay);
@@ -395,9 +395,12 @@ async fn serve(
     }
     supervisor::ready("serving");
     let alive = tokio::spawn(report_alive(Arc::clone(&service)));
+    // Until the listeners have ended: agents and clients still get answers.
+    let fleet = tokio::spawn(service.run_fleet());
     let grace = Duration::from_secs(settings.shutdown_timeout);
     let (_, _, nova) =
         tokio::join!(server.run(stopped(stop.clone()), grace), grpc.run(stopped(stop), grace), nova);
+    fleet.abort();
     alive.abort();
     nova
 }

@@ -51,6 +51,16 @@ impl Service {
     #[must_use]
     pub fn health(&self) -> Health {
         let mut checks = vec![store(&self.epoch().access)];
+        checks.extend(self.fleet_loop.check(
+            "fleet",
+            "instances are reconciled",
+            "instances are not reconciled and hosts do not expire, because of a fault in the service: restart it",
+        ));
+        checks.extend(self.grpc_listener.check(
+            "grpc",
+            "calls are served",
+            "no call is served, because the listener has failed: restart the service",
+        ));
         checks.extend(self.subsystem().into_iter().flat_map(|subsystem| subsystem.health()));
         let build = self.options.build;
         Health {

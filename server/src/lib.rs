@@ -91,6 +91,7 @@ mod searches;
 mod server;
 mod service;
 mod standard;
+mod task;
 mod turns;
 mod utc;
 mod uuids;

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use crate::auth::Auth;
 use crate::budget::Budget;
 use crate::files::file_limit;
-use crate::fleet::{FleetHandle, FleetOptions, FleetState};
+use crate::fleet::{FleetHandle, FleetOptions, FleetState, reconcile};
 use crate::gauges::{self, Sums};
 use crate::health::HealthCheck;
 use crate::http::connections::Pool;
@@ -28,6 +28,7 @@ use crate::policy::AccessPolicy;
 use crate::request::{Access, Epoch, OutcomeUnknown};
 use crate::request_log::RequestLog;
 use crate::searches::Searches;
+use crate::task::TaskState;
 use crate::{pipeline, standard};
 
 /// The settings of the service.
@@ -120,6 +121,9 @@ pub struct Service {
     request_log: OnceLock<Arc<dyn RequestLog>>,
     subsystem: OnceLock<Arc<dyn Subsystem>>,
     pub(crate) sums: Sums,
+    /// The loop that reconciles the fleet, and the listener for gRPC.
+    pub(crate) fleet_loop: TaskState,
+    pub(crate) grpc_listener: TaskState,
 }
 
 impl Service {
@@ -164,6 +168,8 @@ impl Service {
             request_log: OnceLock::new(),
             subsystem: OnceLock::new(),
             sums: Sums::default(),
+            fleet_loop: TaskState::default(),
+            grpc_listener: TaskState::default(),
         }
     }
 
@@ -189,6 +195,13 @@ impl Service {
 
     pub(crate) fn subsystem(&self) -> Option<&Arc<dyn Subsystem>> {
         self.subsystem.get()
+    }
+
+    /// Brings instances to their desired state and expires hosts, until the future is dropped. It
+    /// does not depend on a listener. If it panics, [`Self::health`] shows that.
+    pub async fn run_fleet(self: Arc<Self>) {
+        let _running = self.fleet_loop.start();
+        reconcile::run(&self).await;
     }
 
     /// All metrics as text.

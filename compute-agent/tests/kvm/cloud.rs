@@ -1,4 +1,4 @@
-//! The real service before real hosts: from a request to a guest that says who it is.
+//! The real service before real hosts: from a request to a guest that states its identity.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -153,7 +153,7 @@ impl Cloud {
     }
 
     pub(crate) fn machine(&mut self, name: &str) -> &mut Machine {
-        self.machines.iter_mut().find(|machine| machine.name == name).expect("it is there")
+        self.machines.iter_mut().find(|machine| machine.name == name).expect("a machine of this name")
     }
 
     pub(crate) async fn flavor(&mut self, name: &str, extra_specs: &[(&str, &str)]) {
@@ -269,7 +269,12 @@ async fn serve(data: &TempDir, address: SocketAddr) -> (Serving, SocketAddr) {
     let grpc = Grpc::bind(address, None, Arc::clone(&service)).await.expect("a port");
     let address = grpc.address().expect("bound");
     let (stop, stopped) = oneshot::channel();
-    let task = tokio::spawn(grpc.run(async { drop(stopped.await) }, second));
+    let task = tokio::spawn(async move {
+        tokio::select! {
+            () = grpc.run(async { drop(stopped.await) }, second) => {}
+            () = service.run_fleet() => unreachable!("it runs until it is dropped"),
+        }
+    });
     (Serving { keeper, stop, task }, address)
 }
 

@@ -32,11 +32,11 @@ const ROUND: u32 = 10;
 const BATCH: usize = 256;
 
 /// Reconciles the service's fleet, also after its store failed and was loaded again.
-pub(crate) async fn run(service: Arc<Service>) {
+pub(crate) async fn run(service: &Service) {
     loop {
         let epoch = service.epoch();
         match epoch.access {
-            Access::Volatile | Access::Durable(_) => run_epoch(&service, &epoch).await,
+            Access::Volatile | Access::Durable(_) => run_epoch(service, &epoch).await,
             Access::ReadOnly(_) | Access::Down(_) => tokio::time::sleep(TICK).await,
         }
     }

@@ -48,7 +48,6 @@ use self::guard::Guard;
 use self::instances::Instances;
 use self::placement::Placement;
 use self::scheduler::Scheduler;
-use crate::fleet::reconcile;
 use crate::service::Service;
 
 pub use self::tls::{InvalidTls, Tls};
@@ -110,9 +109,9 @@ impl Grpc {
         let routes = guard.layer(routes(&self.service, &has_stopped).await);
         let open = self.service.connections.listener(usize::MAX);
         // Ends with this function.
-        let mut reconciling = JoinSet::new();
-        reconciling.spawn(reconcile::run(Arc::clone(&self.service)));
-        revocations.map(|revocations| reconciling.spawn(revocations.follow()));
+        let mut following = JoinSet::new();
+        revocations.map(|revocations| following.spawn(revocations.follow()));
+        let _running = self.service.grpc_listener.start();
         let stopped = stopped(has_stopped);
         let serving = async {
             let server = settings();

@@ -93,7 +93,14 @@ impl Cloud {
         let grpc = Grpc::bind(any_port, None, Arc::clone(&service)).await.unwrap();
         let address = grpc.address().unwrap();
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(grpc.run(async { drop(stopped.await) }, Duration::from_secs(5)));
+        let serving = grpc.run(async { drop(stopped.await) }, Duration::from_secs(5));
+        let fleet = Arc::clone(&service).run_fleet();
+        let task = tokio::spawn(async {
+            tokio::select! {
+                () = serving => {}
+                () = fleet => unreachable!("it runs until it is dropped"),
+            }
+        });
         let channel = Endpoint::new(format!("http://{address}")).unwrap().connect().await.unwrap();
         Self {
             fleet: FleetClient::new(channel.clone()),

@@ -1,8 +1,11 @@
 //! The standard services, deadlines, and the end of it all.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use berth_api::v1;
+use berth_server::{Grpc, Service};
+use tokio::sync::oneshot;
 use tonic::{Code, Request};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
@@ -11,7 +14,7 @@ use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
-use crate::support::{Running, claim, claims, provider, used};
+use crate::support::{GRACE, Running, claim, claims, options, provider, used};
 
 const SERVING: i32 = 1;
 
@@ -52,14 +55,41 @@ async fn health_is_reported_as_a_whole_and_by_service() {
     assert_eq!(client.check(unknown).await.unwrap_err().code(), Code::NotFound);
 }
 
+/// The fleet was reconciled by the listener: without it, hosts did not expire, and `/readyz` did not
+/// show it.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_watches_does_not_hold_up_the_end() {
+async fn the_fleet_outlives_the_listener_and_readiness_shows_what_has_ended() {
+    let service = Arc::new(Service::new(options()));
+    let check = |name: &str| service.health().checks.into_iter().find(|check| check.name == name);
+    let is_ok = |name: &str| check(name).map(|check| check.is_ok);
+    assert_eq!((is_ok("fleet"), is_ok("grpc")), (None, None));
+
+    let fleet = tokio::spawn(Arc::clone(&service).run_fleet());
+    let grpc = Grpc::bind(([127, 0, 0, 1], 0).into(), None, Arc::clone(&service)).await.unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let listener = tokio::spawn(grpc.run(async { drop(stopped.await) }, GRACE));
+    while (is_ok("fleet"), is_ok("grpc")) != (Some(true), Some(true)) {
+        tokio::task::yield_now().await;
+    }
+    assert!(service.health().is_ready);
+
+    drop(stop);
+    listener.await.unwrap();
+    assert_eq!((is_ok("fleet"), is_ok("grpc")), (Some(true), Some(false)));
+    fleet.abort();
+    assert!(fleet.await.unwrap_err().is_cancelled());
+    assert_eq!(is_ok("fleet"), Some(false));
+    assert!(!service.health().is_ready);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_does_not_hold_up_the_end() {
     let running = Running::new().await;
     let mut client = HealthClient::new(running.channel().await);
     let mut watched = client.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
     assert_eq!(watched.message().await.unwrap().unwrap().status, SERVING);
     let stopped = tokio::time::timeout(Duration::from_secs(5), running.stop()).await;
-    assert!(stopped.is_ok(), "it waits for somebody who only watches");
+    assert!(stopped.is_ok(), "it waits for a client that only watches");
     assert_eq!(watched.message().await.unwrap(), None);
 }
 
@@ -82,9 +112,9 @@ async fn a_call_whose_time_was_up_does_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_is_too_long_is_refused() {
-    let mut short = crate::support::options();
+    let mut short = options();
     short.limits.body_bytes = 1000;
-    let running = Running::over(std::sync::Arc::new(berth_server::Service::new(short)), None).await;
+    let running = Running::over(Arc::new(Service::new(short)), None).await;
     let mut client = running.placement().await;
     provider(&mut client, 1, &[("VCPU", 400)]).await;
     let many = (0..50).map(|number| claim(number, &[(1, "VCPU", 1)])).collect();

@@ -36,7 +36,13 @@ impl Running {
         let address = grpc.address().unwrap();
         let (stop, stopped) = oneshot::channel();
         let stopped = async { drop(stopped.await) };
-        let task = tokio::spawn(grpc.run(stopped, GRACE));
+        let fleet = Arc::clone(&service).run_fleet();
+        let task = tokio::spawn(async move {
+            tokio::select! {
+                () = grpc.run(stopped, GRACE) => {}
+                () = fleet => unreachable!("it runs until it is dropped"),
+            }
+        });
         Self { service, address, stop: Some(stop), task }
     }
 

@@ -162,7 +162,7 @@ impl World {
     async fn guests(&self) -> BTreeMap<String, Vec<Found>> {
         let mut guests = BTreeMap::new();
         for Machine { name, hypervisor, .. } in &self.machines {
-            guests.insert(name.clone(), hypervisor.guests().await.expect("it is there"));
+            guests.insert(name.clone(), hypervisor.guests().await.expect("the hypervisor answers"));
         }
         guests
     }
@@ -205,9 +205,9 @@ impl Serving {
         let runtime = process(2);
         let (ready, bound) = std::sync::mpsc::channel();
         runtime.spawn(async move {
-            let grpc = Grpc::bind(address, None, service).await.expect("the port is free");
+            let grpc = Grpc::bind(address, None, Arc::clone(&service)).await.expect("the port is free");
             ready.send(grpc.address().expect("it listens")).expect("somebody waits");
-            grpc.run(std::future::pending(), Duration::ZERO).await;
+            tokio::join!(grpc.run(std::future::pending(), Duration::ZERO), service.run_fleet());
         });
         let address = bound.recv_timeout(PATIENCE).expect("it listens");
         (Self { runtime, keeper, cut }, address)
