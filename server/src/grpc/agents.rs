@@ -22,7 +22,9 @@ use super::stopped;
 use crate::clock::monotonic;
 use crate::fleet::outbox;
 use crate::request::{Epoch, Purpose};
+use crate::searches::{Searches, TooMany};
 use crate::service::Service;
+use crate::turns::Turn;
 
 /// The interval in which a silent connection checks whether there is a later one, or another state.
 const LOOK: Duration = Duration::from_secs(5);
@@ -80,10 +82,10 @@ impl Agents {
 
     fn note_refused(&self, host: &str, error: &FleetError) {
         if error.is_other_agent() {
-            tracing::error!(host = ?host, %error, "TWO AGENTS FOR ONE HOST: the second is refused");
+            tracing::error!(host = ?host, %error, "two agents for one host: the second is refused");
             self.service.metrics.note_other_agent();
         } else {
-            tracing::warn!(host = ?host, %error, "a host may not join");
+            tracing::warn!(host = ?host, %error, "the service refused a host");
         }
     }
 }
@@ -120,9 +122,28 @@ impl v1::agents_server::Agents for Agents {
     }
 }
 
+/// A turn of a host's agent for a long tree; `None` if the connection is no longer current.
+///
+/// Trees of earlier connections of the host may still wait: then the agent tries again after the
+/// pause. Users of the REST API take turns with agents.
+async fn turn(
+    lengthy: &Searches,
+    host: &str,
+    mut is_current: impl FnMut() -> bool,
+    pause: Duration,
+) -> Option<Turn> {
+    while is_current() {
+        match lengthy.turn(&format!("gRPC agent {host}")).await {
+            Ok(turn) => return Some(turn),
+            Err(TooMany) => tokio::time::sleep(pause).await,
+        }
+    }
+    None
+}
+
 async fn introduction(messages: &mut Streaming<v1::AgentMessage>) -> Result<v1::Hello, Status> {
     let first = tokio::time::timeout(INTRODUCTION, messages.message()).await;
-    let first = first.map_err(|_| Status::deadline_exceeded("the agent did not say who it is"))??;
+    let first = first.map_err(|_| Status::deadline_exceeded("the agent sent no Hello in time"))??;
     match first.and_then(|first| first.message) {
         Some(Message::Hello(hello)) => Ok(hello),
         _ => Err(bad_field("message", "the first has to be a Hello")),
@@ -205,8 +226,8 @@ impl Connection {
         };
         let (applied, took) = if is_long {
             let lengthy = &self.service.lengthy;
-            let Ok(turn) = lengthy.turn(&format!("the agent of {}", self.host)).await else {
-                unreachable!("it waits for one turn at a time")
+            let Some(turn) = turn(lengthy, &self.host, || self.is_current(), LOOK).await else {
+                return Duration::ZERO;
             };
             let Some(applied) = lengthy.run(turn, &Stop::default(), apply).await else { return LOOK };
             applied
@@ -247,5 +268,46 @@ impl Connection {
         if self.refused == LOGGED {
             tracing::warn!(host, "further refused messages are not logged until the agent connects again");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    /// A host whose agent connects again and again while its trees wait may have as many waiting
+    /// trees as a caller can have. The task of the connection panicked then.
+    #[tokio::test]
+    async fn an_agent_with_too_many_waiting_trees_waits() {
+        let lengthy = Searches::for_lengthy();
+        let mut turns = Vec::new();
+        let mut waiting = Vec::new();
+        loop {
+            let mut next = Box::pin(lengthy.turn("gRPC agent h"));
+            match next.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(Ok(turn)) => turns.push(turn),
+                Poll::Ready(Err(TooMany)) => break,
+                Poll::Pending => waiting.push(next),
+            }
+        }
+        assert!(!turns.is_empty() && !waiting.is_empty());
+
+        let mut looks = 3;
+        let is_current = || {
+            looks -= 1;
+            looks > 0
+        };
+        let gone = turn(&lengthy, "h", is_current, Duration::ZERO).await;
+        assert!(gone.is_none(), "there is a later connection");
+        assert_eq!(looks, 0);
+
+        let frees_places = || {
+            waiting.clear();
+            turns.clear();
+            true
+        };
+        assert!(turn(&lengthy, "h", frees_places, Duration::ZERO).await.is_some());
     }
 }
