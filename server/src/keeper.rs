@@ -90,7 +90,7 @@ impl Keeper {
                 (epoch, Some(committer))
             }
             Err(error) if error.is_unwritable() => {
-                // What cannot be read either is not the reason.
+                // If the store cannot be read either, the first error is the cause.
                 let Ok(contents) = directory.load_unwritable() else { return Err(error.into()) };
                 let reason = error.to_string();
                 tracing::error!(reason, "the store cannot be written: only reading requests are answered");
@@ -190,7 +190,7 @@ impl Keeping {
             };
             tracing::error!(
                 reason,
-                "changes cannot be made durable; those that were not acknowledged are rolled back"
+                "changes cannot be made durable; changes that are not on disk are rolled back"
             );
             self.service.metrics.note_store_failure();
             let (index, fleet) = {

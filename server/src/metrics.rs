@@ -112,7 +112,7 @@ impl Default for Metrics {
         );
         registry.register("commit_records", "Records in a group of changes", commit_records.clone());
         let store_failures = Counter::default();
-        let help = "Times the store failed: changes that had not been acknowledged were rolled back";
+        let help = "Failures of the store; each rolled back the changes that were not on disk";
         registry.register("store_failures", help, store_failures.clone());
         let other_agents = Counter::default();
         let help = "Agents that were refused because another one speaks for their host: two machines have one name and UUID";
