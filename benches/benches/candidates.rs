@@ -5,11 +5,11 @@
 
 use std::time::Duration;
 
-use berth_benches::candidates::{Question, flat, nested, wide};
-use berth_benches::fleet::{Fleet, FleetSpec};
+use berth_benches::candidates::{NamedQuery, flat, nested, wide};
+use berth_benches::fleet::{FilledFleet, FilledFleetSpec};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 
-fn ask(criterion: &mut Criterion, fleet: &str, questions: Vec<Question>) {
+fn ask(criterion: &mut Criterion, fleet: &str, questions: Vec<NamedQuery>) {
     for question in questions {
         let mut group = criterion.benchmark_group(question.name);
         group.bench_function(BenchmarkId::from_parameter(fleet), |bencher| bencher.iter(|| question.ask()));
@@ -18,8 +18,8 @@ fn ask(criterion: &mut Criterion, fleet: &str, questions: Vec<Question>) {
 
 fn candidates(criterion: &mut Criterion) {
     for size in [1_000, 10_000, 100_000] {
-        let spec = FleetSpec { hosts: size, fill: 80, seed: 1 };
-        let fleet = Fleet::build(spec).expect("an index holds that many hosts");
+        let spec = FilledFleetSpec { hosts: size, fill: 80, seed: 1 };
+        let fleet = FilledFleet::build(spec).expect("an index holds that many hosts");
         ask(criterion, &format!("{size} hosts"), flat(&fleet));
         let questions = nested(size).expect("an index holds that many providers");
         ask(criterion, &format!("{size} providers in trees"), questions);

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use berth_placement::{ConsumerId, Row};
 use berth_scheduler::{AmountEngine, Objective, Prepared, Request, Search, Weights};
 
-use crate::fleet::{DISABLED, Fleet, FleetSpec, zone};
+use crate::fleet::{DISABLED, FilledFleet, FilledFleetSpec, zone};
 
 /// A decider on a filled fleet, with the request of the benches.
 pub struct Bed {
     /// The fleet.
-    pub fleet: Fleet,
+    pub fleet: FilledFleet,
     /// The decider.
     pub scheduler: AmountEngine,
     /// The prepared request.
@@ -38,7 +38,8 @@ impl Bed {
     /// More hosts than an index holds.
     #[must_use]
     pub fn new(hosts: u32, fill: u32, objective: impl Into<Objective>) -> Self {
-        let fleet = Fleet::build(FleetSpec { hosts, fill, seed: 1 }).expect("an index holds that many hosts");
+        let fleet = FilledFleet::build(FilledFleetSpec { hosts, fill, seed: 1 })
+            .expect("an index holds that many hosts");
         let mut scheduler = AmountEngine::new(Arc::clone(&fleet.index), objective, Search::Ranked);
         let prepared = scheduler.prepare(request());
         let mut larger = request();

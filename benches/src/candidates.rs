@@ -6,13 +6,13 @@ use berth_placement::candidates::{Query, QueryGroup, RequestGroupPolicy, SearchO
 use berth_placement::{HOST_CLASSES, Index, Inventory, TopologyError};
 use uuid::Uuid;
 
-use crate::fleet::{DISABLED, Fleet, zone};
+use crate::fleet::{DISABLED, FilledFleet, zone};
 
 /// The resource class of the children in nested fleets.
 const FUNCTION: &str = "SRIOV_NET_VF";
 
 /// A query and the fleet that it runs on.
-pub struct Question {
+pub struct NamedQuery {
     /// The name of the query.
     pub name: &'static str,
     /// The fleet.
@@ -21,7 +21,7 @@ pub struct Question {
     pub query: Query,
 }
 
-impl Question {
+impl NamedQuery {
     /// Finds the candidates; returns their number.
     ///
     /// # Errors
@@ -43,7 +43,7 @@ impl Question {
 
 /// Queries on a fleet without trees.
 #[must_use]
-pub fn flat(fleet: &Fleet) -> Vec<Question> {
+pub fn flat(fleet: &FilledFleet) -> Vec<NamedQuery> {
     let loose = QueryGroup {
         resources: vec![("VCPU".into(), 2), ("MEMORY_MB".into(), 4_096), ("DISK_GB".into(), 20)],
         ..QueryGroup::default()
@@ -58,7 +58,7 @@ pub fn flat(fleet: &Fleet) -> Vec<Question> {
     hopeless.resources[0].1 = 4_096;
     let question = |name, group: &QueryGroup, limit| {
         let query = Query { groups: vec![group.clone()], limit: Some(limit), ..modern() };
-        Question { name, index: Arc::clone(&fleet.index), query }
+        NamedQuery { name, index: Arc::clone(&fleet.index), query }
     };
     vec![
         question("one", &loose, 1),
@@ -73,7 +73,7 @@ pub fn flat(fleet: &Fleet) -> Vec<Question> {
 ///
 /// # Errors
 /// More providers than an index holds.
-pub fn nested(providers: u32) -> Result<Vec<Question>, TopologyError> {
+pub fn nested(providers: u32) -> Result<Vec<NamedQuery>, TopologyError> {
     let index = Arc::new(trees(providers / 5, 4, 8)?);
     let loose = QueryGroup {
         resources: vec![("VCPU".into(), 2), ("MEMORY_MB".into(), 4_096)],
@@ -87,7 +87,7 @@ pub fn nested(providers: u32) -> Result<Vec<Question>, TopologyError> {
             limit: Some(limit),
             ..modern()
         };
-        Question { name, index: Arc::clone(&index), query }
+        NamedQuery { name, index: Arc::clone(&index), query }
     };
     Ok(vec![question("one nested isolated", 1), question("thousand nested isolated", 1_000)])
 }
@@ -96,7 +96,7 @@ pub fn nested(providers: u32) -> Result<Vec<Question>, TopologyError> {
 ///
 /// # Errors
 /// None: an index holds that many providers.
-pub fn wide() -> Result<Vec<Question>, TopologyError> {
+pub fn wide() -> Result<Vec<NamedQuery>, TopologyError> {
     let index = Arc::new(trees(1, 64, 1)?);
     let lacking = Arc::new(trees(1, 63, 1)?);
     let groups: Vec<QueryGroup> = (1..=64).map(functions).collect();
@@ -107,7 +107,7 @@ pub fn wide() -> Result<Vec<Question>, TopologyError> {
             limit: Some(limit),
             ..modern()
         };
-        Question { name, index: Arc::clone(index), query }
+        NamedQuery { name, index: Arc::clone(index), query }
     };
     Ok(vec![
         question("one of 64 x 64", &index, 1),

@@ -10,7 +10,7 @@ use berth_traces::rng::{Stream, stream};
 use rand::Rng;
 use uuid::Uuid;
 
-use crate::requests::{Flavor, Flavors, SMALLEST};
+use crate::requests::{FlavorAmounts, FlavorMix, SMALLEST};
 
 /// The trait of hosts that accept no new VMs.
 pub const DISABLED: &str = "COMPUTE_STATUS_DISABLED";
@@ -72,7 +72,7 @@ impl Kind {
 
 /// The parameters of a fleet.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct FleetSpec {
+pub struct FilledFleetSpec {
     /// The number of hosts.
     pub hosts: u32,
     /// The percentage of all vCPUs held by VMs.
@@ -82,20 +82,20 @@ pub struct FleetSpec {
 }
 
 /// A fleet with its VMs. Row `i` is host `i`.
-pub struct Fleet {
+pub struct FilledFleet {
     /// The index, shared by every decider.
     pub index: Arc<Index>,
     /// The parameters.
-    pub spec: FleetSpec,
+    pub spec: FilledFleetSpec,
 }
 
-impl Fleet {
+impl FilledFleet {
     /// Builds the fleet. VMs go to random hosts that fit them, which resembles a fleet after years
     /// of churn.
     ///
     /// # Errors
     /// More hosts than an index holds.
-    pub fn build(spec: FleetSpec) -> Result<Self, TopologyError> {
+    pub fn build(spec: FilledFleetSpec) -> Result<Self, TopologyError> {
         let index = Index::default();
         let mut random = stream(spec.seed, "hosts");
         let mut writer = index.write();
@@ -186,11 +186,11 @@ impl<'a> Filler<'a> {
         Self { index, kinds, free, held: vec![([0; 3], 0); kinds.len()] }
     }
 
-    fn fill(mut self, spec: FleetSpec) {
+    fn fill(mut self, spec: FilledFleetSpec) {
         let capacity: u64 = self.free.iter().map(|free| u64::from(free[0])).sum();
         let mut wanted = capacity * u64::from(spec.fill) / 100;
         let mut random = stream(spec.seed, "fill");
-        let flavors = Flavors::default();
+        let flavors = FlavorMix::default();
         let mut misses = 0;
         while wanted > 0 && misses < PATIENCE {
             let host = random.random_range(0..self.free.len());
@@ -222,7 +222,7 @@ impl<'a> Filler<'a> {
         }
     }
 
-    fn put(&mut self, host: usize, flavor: &Flavor) -> bool {
+    fn put(&mut self, host: usize, flavor: &FlavorAmounts) -> bool {
         let asked = [flavor.vcpus, flavor.memory_mb, flavor.disk_gb];
         let total = &self.kinds[host].total;
         if [0, 1, 2].iter().any(|&class| asked[class] > self.free[host][class].min(total[class])) {
@@ -260,7 +260,7 @@ mod tests {
     #[test]
     fn a_fleet_is_filled_as_far_as_asked_and_its_books_balance() {
         for fill in [0, 30, 80, 98, 99, 100] {
-            let fleet = Fleet::build(FleetSpec { hosts: 500, fill, seed: 1 }).unwrap();
+            let fleet = FilledFleet::build(FilledFleetSpec { hosts: 500, fill, seed: 1 }).unwrap();
             let used = fleet.share_used() * 100.0;
             // In a full fleet, some vCPUs remain on hosts without free memory, which no VM can use.
             let off = if fill == 100 { 0.5 } else { 0.1 };
@@ -271,7 +271,7 @@ mod tests {
 
     #[test]
     fn every_trait_and_zone_has_its_share() {
-        let fleet = Fleet::build(FleetSpec { hosts: 5_000, fill: 0, seed: 1 }).unwrap();
+        let fleet = FilledFleet::build(FilledFleetSpec { hosts: 5_000, fill: 0, seed: 1 }).unwrap();
         let topology = fleet.index.topology();
         for (name, share) in TRAITS {
             let rows = topology.rows_with_trait(topology.find_trait(name).unwrap()).unwrap();
@@ -285,7 +285,7 @@ mod tests {
     #[test]
     fn the_same_seed_builds_the_same_fleet() {
         let free = |seed| {
-            let fleet = Fleet::build(FleetSpec { hosts: 200, fill: 80, seed }).unwrap();
+            let fleet = FilledFleet::build(FilledFleetSpec { hosts: 200, fill: 80, seed }).unwrap();
             (0..200).map(|row| fleet.index.host_free(Row(row))).collect::<Vec<_>>()
         };
         assert_eq!(free(1), free(1));
@@ -294,7 +294,7 @@ mod tests {
 
     #[test]
     fn an_emptied_host_has_everything_free() {
-        let fleet = Fleet::build(FleetSpec { hosts: 10, fill: 99, seed: 1 }).unwrap();
+        let fleet = FilledFleet::build(FilledFleetSpec { hosts: 10, fill: 99, seed: 1 }).unwrap();
         fleet.empty_host(Row(3));
         assert_eq!(fleet.index.used(Row(3), HOST_CLASSES[0]), 0);
         assert_eq!(fleet.index.check(), Ok(()));

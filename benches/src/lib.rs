@@ -33,5 +33,5 @@ mod table;
 /// A callback that receives the next step of a run and returns whether to continue.
 pub type Progress<'a> = dyn Fn(&str) -> bool + Sync + 'a;
 
-pub use report::{Report, Row, Unit};
+pub use report::{Report, ReportRow, RowUnit};
 pub use table::table;

@@ -11,27 +11,27 @@ use berth_placement::{Allocation, ConsumerId, HOST_CLASSES, Row as HostRow};
 use berth_scheduler::{AmountEngine, Search};
 
 use crate::Progress;
-use crate::fleet::{Fleet, FleetSpec};
+use crate::fleet::{FilledFleet, FilledFleetSpec};
 use crate::machine::{Machine, commit, date};
-use crate::report::{Parameters, Report, Row, SCHEMA, Unit};
+use crate::report::{Parameters, Report, ReportRow, RowUnit, SCHEMA};
 use crate::requests::{self, SMALLEST};
 use crate::series::{Series, parameters};
-use crate::suite::Goal;
+use crate::suite::ObjectiveName;
 
 /// The options of a run.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Options {
+pub struct MemoryOptions {
     /// The number of hosts.
     pub hosts: u32,
     /// The number of VMs on them, each with an allocation of vCPUs, memory and disk.
     pub vms: u32,
     /// The goals; each gets a decider.
-    pub goals: Vec<Goal>,
+    pub goals: Vec<ObjectiveName>,
 }
 
 /// Why a run has no result.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
+pub enum MemoryFailure {
     /// The run was stopped.
     #[error("ended early; nothing was written")]
     Stopped,
@@ -63,18 +63,22 @@ pub enum Failure {
 /// returns whether to continue.
 ///
 /// # Errors
-/// See [`Failure`].
-pub fn run(options: &Options, command: Vec<String>, progress: &Progress<'_>) -> Result<Report, Failure> {
-    let &Options { hosts, vms, .. } = options;
+/// See [`MemoryFailure`].
+pub fn run(
+    options: &MemoryOptions,
+    command: Vec<String>,
+    progress: &Progress<'_>,
+) -> Result<Report, MemoryFailure> {
+    let &MemoryOptions { hosts, vms, .. } = options;
     let (machine, date) = (Machine::here(), date());
-    let go_on = |what: &str| if progress(what) { Ok(()) } else { Err(Failure::Stopped) };
+    let go_on = |what: &str| if progress(what) { Ok(()) } else { Err(MemoryFailure::Stopped) };
     let named = parameters([("hosts", hosts.into()), ("vms", vms.into())]);
     let mut rows = Vec::new();
 
     go_on(&format!("building {hosts} hosts"))?;
     let before = resident()?;
-    let fleet = Fleet::build(FleetSpec { hosts, fill: 0, seed: 1 })
-        .map_err(|reason| Failure::Fleet { hosts, reason: reason.to_string() })?;
+    let fleet = FilledFleet::build(FilledFleetSpec { hosts, fill: 0, seed: 1 })
+        .map_err(|reason| MemoryFailure::Fleet { hosts, reason: reason.to_string() })?;
     rows.extend(each("memory/host", &named, resident()?.saturating_sub(before), hosts));
 
     go_on(&format!("placing {vms} VMs"))?;
@@ -103,7 +107,7 @@ pub fn run(options: &Options, command: Vec<String>, progress: &Progress<'_>) -> 
 }
 
 /// Places VMs on the hosts round robin.
-fn place(fleet: &Fleet, vms: u32) -> Result<(), Failure> {
+fn place(fleet: &FilledFleet, vms: u32) -> Result<(), MemoryFailure> {
     let hosts = fleet.spec.hosts;
     let amounts = [SMALLEST.vcpus, SMALLEST.memory_mb, SMALLEST.disk_gb];
     for number in 0..vms {
@@ -113,33 +117,33 @@ fn place(fleet: &Fleet, vms: u32) -> Result<(), Failure> {
         // Spreads the numbers as random UUIDs would be.
         let consumer =
             ConsumerId(u128::from(number + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835));
-        fleet.index.claim(consumer, &allocations).map_err(|_| Failure::TooManyVms { vms, hosts })?;
+        fleet.index.claim(consumer, &allocations).map_err(|_| MemoryFailure::TooManyVms { vms, hosts })?;
     }
     Ok(())
 }
 
 /// Rows of the total bytes and of the bytes for each of `count`.
-fn each(name: &str, named: &Parameters, bytes: u64, count: u32) -> impl Iterator<Item = Row> {
+fn each(name: &str, named: &Parameters, bytes: u64, count: u32) -> impl Iterator<Item = ReportRow> {
     let all = one(&format!("{name}s"), named, bytes);
     one(name, named, bytes / u64::from(count.max(1))).into_iter().chain(all)
 }
 
-fn one(name: &str, named: &Parameters, bytes: u64) -> Option<Row> {
-    let mut series = Series::new(name, named, Unit::Bytes);
+fn one(name: &str, named: &Parameters, bytes: u64) -> Option<ReportRow> {
+    let mut series = Series::new(name, named, RowUnit::Bytes);
     series.is(bytes);
     series.finish()
 }
 
 /// The resident bytes of this process.
-fn resident() -> Result<u64, Failure> {
+fn resident() -> Result<u64, MemoryFailure> {
     of_process("VmRSS")
 }
 
-fn of_process(field: &'static str) -> Result<u64, Failure> {
+fn of_process(field: &'static str) -> Result<u64, MemoryFailure> {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
     let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-    kib.map(|kib| kib * 1024).ok_or(Failure::Unknown { field })
+    kib.map(|kib| kib * 1024).ok_or(MemoryFailure::Unknown { field })
 }
 
 #[cfg(test)]
@@ -148,7 +152,7 @@ mod tests {
 
     #[test]
     fn too_many_vms_are_refused_by_name() {
-        let options = Options { hosts: 16, vms: 1_000_000, goals: Vec::new() };
+        let options = MemoryOptions { hosts: 16, vms: 1_000_000, goals: Vec::new() };
         let error = run(&options, Vec::new(), &|_| true).unwrap_err().to_string();
         assert_eq!(error, "vms: 1000000 do not fit on 16 hosts");
     }

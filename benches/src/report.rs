@@ -29,13 +29,13 @@ pub struct Report {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ended_early: bool,
     /// The measured rows.
-    pub rows: Vec<Row>,
+    pub rows: Vec<ReportRow>,
 }
 
 /// The unit of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Unit {
+pub enum RowUnit {
     /// Nanoseconds: less is better.
     Ns,
     /// Operations per second: more is better.
@@ -60,14 +60,14 @@ pub type Parameters = BTreeMap<String, Parameter>;
 /// One measured quantity. Rows of two reports with the same name and parameters are compared with
 /// each other.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Row {
+pub struct ReportRow {
     /// The name of the measurement, for example `decisions/recurrent`.
     pub name: String,
     /// The parameters of the measurement.
     #[serde(default)]
     pub parameters: Parameters,
     /// The unit of the numbers.
-    pub unit: Unit,
+    pub unit: RowUnit,
     /// The number of measurements in all rounds together.
     pub n: u64,
     /// Median of all measurements.
@@ -92,7 +92,7 @@ pub struct Row {
 
 /// An invalid report; every message names the file.
 #[derive(Debug, thiserror::Error)]
-pub enum ReportError {
+pub enum ReportFileError {
     /// The file cannot be read.
     #[error("cannot read {}", .path.display())]
     Read {
@@ -118,10 +118,10 @@ impl Report {
     ///
     /// # Errors
     /// The file, and the invalid field.
-    pub fn read(path: &Path) -> Result<Self, ReportError> {
+    pub fn read(path: &Path) -> Result<Self, ReportFileError> {
         let text = std::fs::read_to_string(path)
-            .map_err(|source| ReportError::Read { path: path.to_owned(), source })?;
-        Self::parse(&text).map_err(|(field, problem)| ReportError::Field {
+            .map_err(|source| ReportFileError::Read { path: path.to_owned(), source })?;
+        Self::parse(&text).map_err(|(field, problem)| ReportFileError::Field {
             path: path.to_owned(),
             field,
             problem,
@@ -182,7 +182,7 @@ fn field_of(error: serde_path_to_error::Error<serde_json::Error>) -> (String, St
     (if path == "." { "the document".to_owned() } else { path }, error.into_inner().to_string())
 }
 
-impl Row {
+impl ReportRow {
     /// The key that matches rows of two reports.
     #[must_use]
     pub fn key(&self) -> (&str, &Parameters) {
@@ -231,10 +231,10 @@ pub(crate) mod tests {
 
     /// A report with one row of these rounds for every name.
     pub(crate) fn report(rows: &[(&str, &[f64])]) -> Report {
-        let row = |&(name, rounds): &(&str, &[f64])| Row {
+        let row = |&(name, rounds): &(&str, &[f64])| ReportRow {
             name: name.to_owned(),
             parameters: [("hosts".to_owned(), 1_000_u32.into())].into(),
-            unit: Unit::Ns,
+            unit: RowUnit::Ns,
             n: 10,
             p50: 1.0,
             p90: 1.0,

@@ -9,7 +9,7 @@ use crate::fleet::{DISABLED, TRAITS, zone};
 
 /// The amounts of a VM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Flavor {
+pub struct FlavorAmounts {
     /// vCPUs.
     pub vcpus: u32,
     /// Memory in MiB.
@@ -19,7 +19,7 @@ pub struct Flavor {
 }
 
 /// The smallest flavor, which fills the gaps of a full fleet.
-pub const SMALLEST: Flavor = Flavor { vcpus: 1, memory_mb: 1_024, disk_gb: 12 };
+pub const SMALLEST: FlavorAmounts = FlavorAmounts { vcpus: 1, memory_mb: 1_024, disk_gb: 12 };
 
 /// vCPUs and their frequency.
 const SIZES: [(u32, f64); 6] = [(1, 0.42), (2, 0.30), (4, 0.18), (8, 0.07), (16, 0.02), (32, 0.01)];
@@ -69,13 +69,13 @@ impl<T> Weighted<T> {
 }
 
 /// The 24 flavors: 1 to 32 vCPUs, with 1 to 8 GiB of memory for each.
-pub struct Flavors(Weighted<Flavor>);
+pub struct FlavorMix(Weighted<FlavorAmounts>);
 
-impl Default for Flavors {
+impl Default for FlavorMix {
     fn default() -> Self {
         let each = SIZES.iter().flat_map(|&(vcpus, share)| {
             FAMILIES.iter().map(move |&(memory, of_family)| {
-                let flavor = Flavor { vcpus, memory_mb: vcpus * memory, disk_gb: 4 + 8 * vcpus };
+                let flavor = FlavorAmounts { vcpus, memory_mb: vcpus * memory, disk_gb: 4 + 8 * vcpus };
                 (flavor, share * of_family)
             })
         });
@@ -83,9 +83,9 @@ impl Default for Flavors {
     }
 }
 
-impl Flavors {
+impl FlavorMix {
     /// Draws a flavor.
-    pub fn pick(&self, random: &mut Stream) -> &Flavor {
+    pub fn pick(&self, random: &mut Stream) -> &FlavorAmounts {
         self.0.pick(random)
     }
 }
@@ -94,14 +94,14 @@ impl Flavors {
 /// an availability zone, and every third requires a trait.
 #[must_use]
 pub fn recurrent() -> Weighted<Request> {
-    let Flavors(Weighted { items, cumulative }) = Flavors::default();
+    let FlavorMix(Weighted { items, cumulative }) = FlavorMix::default();
     let items = (0..).zip(items).map(|(number, flavor)| constrained(flavor, number)).collect();
     Weighted { items, cumulative }
 }
 
 /// Requests for this flavor only, without constraints.
 #[must_use]
-pub fn only(flavor: Flavor) -> Weighted<Request> {
+pub fn only(flavor: FlavorAmounts) -> Weighted<Request> {
     Weighted::new([(Request::of(flavor.vcpus, flavor.memory_mb, flavor.disk_gb), 1.0)])
 }
 
@@ -110,7 +110,7 @@ pub fn only(flavor: Flavor) -> Weighted<Request> {
 #[must_use]
 pub fn types(seed: u64) -> Weighted<Request> {
     let mut random = stream(seed, "types");
-    let flavors = Flavors::default();
+    let flavors = FlavorMix::default();
     Weighted::new((0..TYPES).map(|number| {
         let mut flavor = *flavors.pick(&mut random);
         flavor.disk_gb += u32::try_from(number).expect("few types") / 24;
@@ -123,7 +123,7 @@ pub fn types(seed: u64) -> Weighted<Request> {
 /// A request that differs from the other first 64,000: no decider has prepared it.
 #[must_use]
 pub fn unique(number: u32) -> Request {
-    let flavors = Flavors::default();
+    let flavors = FlavorMix::default();
     let mut flavor = flavors.0.items[number as usize % 24];
     // The additional memory is less than that of a VM, in amounts that no other request has.
     flavor.memory_mb += 1 + number % 1_000;
@@ -135,9 +135,9 @@ pub fn unique(number: u32) -> Request {
 /// those that no host of the fleet satisfies.
 #[must_use]
 pub fn hopeless() -> Vec<(&'static str, Request)> {
-    let large = Flavor { vcpus: 96, memory_mb: 1_500_000, disk_gb: 7_000 };
+    let large = FlavorAmounts { vcpus: 96, memory_mb: 1_500_000, disk_gb: 7_000 };
     // Each amount is free somewhere, but never together, so the bounds of blocks are misleading.
-    let apart = Flavor { vcpus: 32, memory_mb: 900_000, disk_gb: 6_000 };
+    let apart = FlavorAmounts { vcpus: 32, memory_mb: 900_000, disk_gb: 6_000 };
     let mut nowhere = constrained(SMALLEST, 1);
     nowhere.required_traits.push("CUSTOM_NOWHERE".to_owned());
     vec![
@@ -147,7 +147,7 @@ pub fn hopeless() -> Vec<(&'static str, Request)> {
     ]
 }
 
-fn constrained(flavor: Flavor, number: u32) -> Request {
+fn constrained(flavor: FlavorAmounts, number: u32) -> Request {
     let mut request = Request::of(flavor.vcpus, flavor.memory_mb, flavor.disk_gb);
     request.forbidden_traits.push(DISABLED.to_owned());
     if number % 4 != 3 {

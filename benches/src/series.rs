@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use crate::report::{Parameter, Parameters, Row, Unit};
+use crate::report::{Parameter, Parameters, ReportRow, RowUnit};
 
 /// The number of significant digits in histograms: values are off by 0.1% at most.
 const DIGITS: u8 = 3;
@@ -14,7 +14,7 @@ const DIGITS: u8 = 3;
 pub struct Series {
     name: String,
     parameters: Parameters,
-    unit: Unit,
+    unit: RowUnit,
     all: Histogram<u64>,
     round: Histogram<u64>,
     rounds: Vec<f64>,
@@ -24,7 +24,7 @@ pub struct Series {
 impl Series {
     /// An empty row.
     #[must_use]
-    pub fn new(name: &str, parameters: &Parameters, unit: Unit) -> Self {
+    pub fn new(name: &str, parameters: &Parameters, unit: RowUnit) -> Self {
         let (all, round) = (histogram(), histogram());
         let (rounds, counters) = (Vec::new(), BTreeMap::new());
         Self { name: name.to_owned(), parameters: parameters.clone(), unit, all, round, rounds, counters }
@@ -70,10 +70,10 @@ impl Series {
     /// The row; `None` when nothing was measured.
     #[must_use]
     #[allow(clippy::cast_precision_loss)] // nanoseconds
-    pub fn finish(mut self) -> Option<Row> {
+    pub fn finish(mut self) -> Option<ReportRow> {
         self.end_round();
         let at = |quantile| self.all.value_at_quantile(quantile) as f64;
-        let row = Row {
+        let row = ReportRow {
             unit: self.unit,
             n: self.all.len(),
             p50: at(0.5),
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn every_round_leaves_its_median_and_all_count() {
-        let mut series = Series::new("a", &Parameters::new(), Unit::Ns);
+        let mut series = Series::new("a", &Parameters::new(), RowUnit::Ns);
         for (round, base) in [100, 200, 300].into_iter().enumerate() {
             (0..=10).for_each(|i| series.took(Duration::from_nanos(base + i)));
             series.count("rounds", round as u64);
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn large_values_and_rates_keep_their_size() {
-        let mut series = Series::new("a", &Parameters::new(), Unit::Ns);
+        let mut series = Series::new("a", &Parameters::new(), RowUnit::Ns);
         series.took(Duration::from_millis(5));
         series.end_round();
         series.rate(1_000, Duration::from_millis(1));
@@ -148,6 +148,6 @@ mod tests {
 
     #[test]
     fn an_empty_series_is_no_row() {
-        assert_eq!(Series::new("a", &Parameters::new(), Unit::Ns).finish(), None);
+        assert_eq!(Series::new("a", &Parameters::new(), RowUnit::Ns).finish(), None);
     }
 }

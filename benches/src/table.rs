@@ -2,7 +2,7 @@
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use crate::report::{Report, Row, Unit};
+use crate::report::{Report, ReportRow, RowUnit};
 
 /// The rows as a table, below a line about the machine.
 #[must_use]
@@ -23,7 +23,7 @@ pub fn table(report: &Report) -> String {
     )
 }
 
-fn counters(row: &Row) -> String {
+fn counters(row: &ReportRow) -> String {
     let words: Vec<String> = row.counters.iter().map(|(name, count)| format!("{name}={count}")).collect();
     words.join(" ")
 }
@@ -45,7 +45,7 @@ pub(crate) fn align_numbers(table: &mut Table, columns: std::ops::Range<usize>) 
 const GIB: f64 = 1024.0 * 1024.0 * 1024.0;
 
 /// An amount with about three digits and its unit.
-pub(crate) fn amount(unit: Unit, value: f64) -> String {
+pub(crate) fn amount(unit: RowUnit, value: f64) -> String {
     let scaled = |steps: [(f64, &str); 3], base: &str| {
         let step = steps.into_iter().find(|(factor, _)| value >= *factor);
         let (value, name) = step.map_or((value, base), |(factor, name)| (value / factor, name));
@@ -53,9 +53,9 @@ pub(crate) fn amount(unit: Unit, value: f64) -> String {
         format!("{value:.digits$} {name}")
     };
     match unit {
-        Unit::Ns => scaled([(1e9, "s"), (1e6, "ms"), (1e3, "µs")], "ns"),
-        Unit::Bytes => scaled([(GIB, "GiB"), (1024.0 * 1024.0, "MiB"), (1024.0, "KiB")], "B"),
-        Unit::PerSecond => scaled([(1e9, "G/s"), (1e6, "M/s"), (1e3, "k/s")], "/s"),
+        RowUnit::Ns => scaled([(1e9, "s"), (1e6, "ms"), (1e3, "µs")], "ns"),
+        RowUnit::Bytes => scaled([(GIB, "GiB"), (1024.0 * 1024.0, "MiB"), (1024.0, "KiB")], "B"),
+        RowUnit::PerSecond => scaled([(1e9, "G/s"), (1e6, "M/s"), (1e3, "k/s")], "/s"),
     }
 }
 
@@ -65,9 +65,9 @@ mod tests {
 
     #[test]
     fn amounts_are_short() {
-        let ns = [7.0, 640.0, 1_234.0, 123_456.0, 2e9].map(|value| amount(Unit::Ns, value));
+        let ns = [7.0, 640.0, 1_234.0, 123_456.0, 2e9].map(|value| amount(RowUnit::Ns, value));
         assert_eq!(ns, ["7 ns", "640 ns", "1.23 µs", "123 µs", "2.00 s"]);
-        assert_eq!(amount(Unit::Bytes, 3.0 * 1024.0 * 1024.0), "3.00 MiB");
-        assert_eq!(amount(Unit::PerSecond, 312_345.0), "312 k/s");
+        assert_eq!(amount(RowUnit::Bytes, 3.0 * 1024.0 * 1024.0), "3.00 MiB");
+        assert_eq!(amount(RowUnit::PerSecond, 312_345.0), "312 k/s");
     }
 }

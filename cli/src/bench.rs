@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use berth_benches::compare::{self, compare};
-use berth_benches::nova::{self, Variant};
+use berth_benches::nova::{self, NovaVariant};
 use berth_benches::nova_rpc::{self, BusOptions, RabbitOptions, TransportUrl};
-use berth_benches::suite::{self, Effort, Goal, Options, Suite};
+use berth_benches::suite::{self, Effort, ObjectiveName, Suite, SuiteOptions};
 use berth_benches::{Progress, Report, api};
 use clap::{Args, Subcommand};
 
@@ -78,12 +78,12 @@ struct Run {
     fill: Vec<u32>,
     /// What deciders look for: nova (its default weighers), bestfit, bestfit-cpu, firstfit,
     /// worstfit
-    #[arg(long, value_name = "NAME", value_delimiter = ',', default_values_t = Options::default().goals)]
-    objective: Vec<Goal>,
+    #[arg(long, value_name = "NAME", value_delimiter = ',', default_values_t = SuiteOptions::default().goals)]
+    objective: Vec<ObjectiveName>,
     /// What requests of suite nova ask for: plain, group (and anti-affinity), numa (and pinned
     /// cells and a device)
-    #[arg(long, value_name = "NAME", value_delimiter = ',', default_values_t = Variant::ALL)]
-    variant: Vec<Variant>,
+    #[arg(long, value_name = "NAME", value_delimiter = ',', default_values_t = NovaVariant::ALL)]
+    variant: Vec<NovaVariant>,
     /// Rounds over everything; `compare` needs five or more to be 99% sure [default: 7; with
     /// --quick 5]
     #[arg(long, value_name = "R", value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -100,12 +100,12 @@ struct Run {
 }
 
 impl Run {
-    fn options(&self) -> Options {
-        let usual = Options::default();
+    fn options(&self) -> SuiteOptions {
+        let usual = SuiteOptions::default();
         let (hosts, fills) =
             if self.quick { (vec![1_000, 10_000], vec![80]) } else { (usual.hosts, usual.fills) };
         let given = |given: &Vec<u32>, usual| if given.is_empty() { usual } else { unique(given) };
-        Options {
+        SuiteOptions {
             suites: unique(&self.suite),
             hosts: given(&self.hosts, hosts),
             fills: given(&self.fill, fills),
@@ -120,7 +120,7 @@ impl Run {
     fn run(self) -> Result<Ending> {
         let options = self.options();
         let run = |progress: &Progress<'_>| suite::run(&options, shown_command(), progress);
-        measured(run, |failure| matches!(failure, suite::Failure::Stopped), self.json)
+        measured(run, |failure| matches!(failure, suite::SuiteFailure::Stopped), self.json)
     }
 }
 
@@ -147,7 +147,7 @@ impl Compare {
                 return Ok(Ending::WrongUsage);
             }
         };
-        let options = compare::Options { threshold: self.threshold, confidence: self.confidence };
+        let options = compare::CompareOptions { threshold: self.threshold, confidence: self.confidence };
         let comparison = compare(&base, &new, options);
         output::print(&compare::table(&comparison))?;
         Ok(if comparison.regressed() { Ending::Regressed } else { Ending::Complete })
@@ -184,7 +184,7 @@ struct Api {
 
 impl Api {
     fn run(self) -> Result<Ending> {
-        let options = api::Options {
+        let options = api::ApiOptions {
             endpoint: self.endpoint,
             providers: self.providers,
             connections: unique(&self.connections),
@@ -194,7 +194,7 @@ impl Api {
             existing: self.existing,
         };
         let run = |progress: &Progress<'_>| api::run(&options, shown_command(), progress);
-        measured(run, |failure| matches!(failure, api::Failure::Stopped), self.json)
+        measured(run, |failure| matches!(failure, api::ApiFailure::Stopped), self.json)
     }
 }
 
@@ -242,7 +242,7 @@ impl NovaRpc {
             host: "berth-bench".to_owned(),
             tls: None,
         };
-        let options = nova_rpc::Options {
+        let options = nova_rpc::NovaRpcOptions {
             bus,
             placement: self.placement,
             token: self.token,
@@ -252,15 +252,15 @@ impl NovaRpc {
             amounts,
         };
         let run = |progress: &Progress<'_>| nova_rpc::run(&options, shown_command(), progress);
-        measured(run, |failure| matches!(failure, nova_rpc::Failure::Stopped), self.json)
+        measured(run, |failure| matches!(failure, nova_rpc::NovaRpcFailure::Stopped), self.json)
     }
 }
 
 #[derive(Args)]
 struct NovaCase {
     /// What the request asks for: plain, group, numa
-    #[arg(long, value_name = "NAME", default_value_t = Variant::Plain)]
-    variant: Variant,
+    #[arg(long, value_name = "NAME", default_value_t = NovaVariant::Plain)]
+    variant: NovaVariant,
     /// Hosts of the fleet
     #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(16..=1_000_000))]
     hosts: u32,

@@ -35,10 +35,11 @@ pub(crate) fn run(steps: &mut Steps) -> Result<()> {
     })
 }
 
-/// Whether other crates may link the file: not a test, an example or a program of its own.
+/// Whether other crates may link the file: not a test, an example or a program of its own, such as
+/// `benches/stores`.
 fn is_library(path: &str) -> bool {
     let is_rust = Path::new(path).extension().is_some_and(|extension| extension == "rs");
-    let is_apart = ["benches/", "fuzz/", "system-tests/", "test-support/"]
+    let is_apart = ["benches/stores/", "fuzz/", "system-tests/", "test-support/"]
         .iter()
         .any(|directory| path.starts_with(directory));
     is_rust && !is_apart && path.contains("/src/")
@@ -70,6 +71,7 @@ mod tests {
                     pub type Dir<R> = store::Dir<R, State>;\npub type Id = u64;\n";
         assert_eq!(public_types(text).collect::<Vec<_>>(), [(1, "Host"), (5, "Store"), (7, "Id")]);
         assert!(is_library("store/src/lib.rs") && !is_library("store/tests/a.rs"));
-        assert!(!is_library("benches/src/lib.rs") && !is_library("docs/glossary.md"));
+        assert!(is_library("benches/src/lib.rs") && !is_library("benches/benches/claims.rs"));
+        assert!(!is_library("benches/stores/src/digest.rs") && !is_library("docs/glossary.md"));
     }
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::client::{Client, uuid_of_run};
-use super::{Failure, Progress, RequestError};
+use super::{ApiFailure, Progress, RequestError};
 
 /// A trait that the run creates and gives to every fourth provider.
 pub(super) const TRAIT: &str = "CUSTOM_BERTH_BENCH";
@@ -49,12 +49,12 @@ impl<'a> Providers<'a> {
     }
 
     /// Creates providers with inventories, traits and aggregates.
-    pub(super) fn create(&mut self, count: u32, progress: &Progress<'_>) -> Result<(), Failure> {
+    pub(super) fn create(&mut self, count: u32, progress: &Progress<'_>) -> Result<(), ApiFailure> {
         self.client.put(&format!("/traits/{TRAIT}"), &Value::Null)?;
         let numbers: Vec<u32> = (0..count).collect();
         for (step, numbers) in numbers.chunks(STEP).enumerate() {
             if !progress(&format!("creating resource providers: {} of {count}", step * STEP)) {
-                return Err(Failure::Stopped);
+                return Err(ApiFailure::Stopped);
             }
             // Recorded before the requests, because a provider may exist even when no response arrives.
             let nonce = self.nonce;
@@ -93,7 +93,7 @@ impl<'a> Providers<'a> {
     }
 
     /// Removes everything that was created, even after a request to stop.
-    pub(super) fn remove(self, progress: &Progress<'_>) -> Result<(), Failure> {
+    pub(super) fn remove(self, progress: &Progress<'_>) -> Result<(), ApiFailure> {
         let (count, prefix) = (self.created.len(), self.prefix());
         let mut failed: Vec<RequestError> = Vec::new();
         for (step, uuids) in self.created.chunks(STEP).enumerate() {
@@ -106,7 +106,7 @@ impl<'a> Providers<'a> {
         // The trait stays if other providers use it.
         let _ = self.client.delete(&format!("/traits/{TRAIT}"));
         let count = failed.len();
-        failed.pop().map_or(Ok(()), |source| Err(Failure::NotCleaned { count, prefix, source }))
+        failed.pop().map_or(Ok(()), |source| Err(ApiFailure::NotCleaned { count, prefix, source }))
     }
 }
 

@@ -7,8 +7,8 @@ use hdrhistogram::Histogram;
 
 use super::fleet::Providers;
 use super::operation::{Operation, Sender};
-use super::{Failure, Options, Progress, RequestError};
-use crate::report::{Row, Unit};
+use super::{ApiFailure, ApiOptions, Progress, RequestError};
+use crate::report::{ReportRow, RowUnit};
 use crate::series::{Series, histogram, parameters, record};
 
 /// The largest number of requests per kind, connection and round: memory and time stay bounded on
@@ -39,17 +39,17 @@ struct Seen {
 
 /// The rows of a run.
 pub(super) struct Loaded {
-    pub(super) rows: Vec<Row>,
+    pub(super) rows: Vec<ReportRow>,
     /// Whether the run was stopped: the rows have the cases that were measured until then.
     pub(super) ended_early: bool,
 }
 
 /// Runs every case in rounds.
 pub(super) fn rows(
-    options: &Options,
+    options: &ApiOptions,
     providers: &Providers<'_>,
     progress: &Progress<'_>,
-) -> Result<Loaded, Failure> {
+) -> Result<Loaded, ApiFailure> {
     let mut cases: Vec<Case> = Operation::ALL
         .into_iter()
         .flat_map(|operation| options.connections.iter().map(move |&connections| (operation, connections)))
@@ -81,13 +81,13 @@ impl Case {
         Self {
             operation,
             connections,
-            latency: Series::new(operation.name(), &named, Unit::Ns),
-            second: Series::new(operation.second_name(), &named, Unit::Ns),
-            rate: Series::new(&operation.rate_name(), &named, Unit::PerSecond),
+            latency: Series::new(operation.name(), &named, RowUnit::Ns),
+            second: Series::new(operation.second_name(), &named, RowUnit::Ns),
+            rate: Series::new(&operation.rate_name(), &named, RowUnit::PerSecond),
         }
     }
 
-    fn round(&mut self, providers: &Providers<'_>, time: Duration) -> Result<(), Failure> {
+    fn round(&mut self, providers: &Providers<'_>, time: Duration) -> Result<(), ApiFailure> {
         let barrier = Barrier::new(self.connections as usize);
         let (barrier, operation, connections) = (&barrier, self.operation, self.connections);
         let seen: Vec<Seen> = std::thread::scope(|scope| {
@@ -111,7 +111,7 @@ impl Case {
         self.gather(seen)
     }
 
-    fn gather(&mut self, seen: Vec<Seen>) -> Result<(), Failure> {
+    fn gather(&mut self, seen: Vec<Seen>) -> Result<(), ApiFailure> {
         let (mut requests, mut longest) = (0, Duration::ZERO);
         for seen in seen {
             requests += seen.first.len() + seen.second.len();
@@ -133,7 +133,7 @@ impl Case {
         Ok(())
     }
 
-    fn finish(self) -> impl Iterator<Item = Row> {
+    fn finish(self) -> impl Iterator<Item = ReportRow> {
         [self.latency, self.second, self.rate].into_iter().filter_map(Series::finish)
     }
 }

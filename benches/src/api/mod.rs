@@ -22,7 +22,7 @@ pub use client::RequestError;
 
 /// The options of a run.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Options {
+pub struct ApiOptions {
     /// The server's root URL.
     pub endpoint: String,
     /// The number of resource providers to create.
@@ -41,7 +41,7 @@ pub struct Options {
 
 /// Why a run has no result.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
+pub enum ApiFailure {
     /// The run was stopped before anything was measured; everything that was created is removed.
     #[error("ended early, before anything was measured")]
     Stopped,
@@ -71,12 +71,16 @@ pub enum Failure {
 /// Runs the load.
 ///
 /// # Errors
-/// See [`Failure`]. Everything that was created is removed first.
-pub fn run(options: &Options, command: Vec<String>, progress: &Progress<'_>) -> Result<Report, Failure> {
+/// See [`ApiFailure`]. Everything that was created is removed first.
+pub fn run(
+    options: &ApiOptions,
+    command: Vec<String>,
+    progress: &Progress<'_>,
+) -> Result<Report, ApiFailure> {
     let (machine, date) = (Machine::here(), machine::date());
     let client = Client::new(&options.endpoint, &options.token);
     if !options.existing && client.has_providers()? {
-        return Err(Failure::NotEmpty { endpoint: options.endpoint.clone() });
+        return Err(ApiFailure::NotEmpty { endpoint: options.endpoint.clone() });
     }
     let mut providers = Providers::new(&client, machine::nonce());
     let rows = providers
@@ -86,7 +90,7 @@ pub fn run(options: &Options, command: Vec<String>, progress: &Progress<'_>) -> 
     let Loaded { rows, ended_early } = rows?;
     cleaned?;
     if ended_early && rows.is_empty() {
-        return Err(Failure::Stopped);
+        return Err(ApiFailure::Stopped);
     }
     Ok(Report { schema: SCHEMA, commit: machine::commit(), command, date, machine, ended_early, rows })
 }

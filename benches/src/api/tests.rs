@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
-use crate::report::Row;
+use crate::report::ReportRow;
 
 /// The state of the server, and every request line that it received.
 #[derive(Default)]
@@ -115,8 +115,8 @@ impl Server {
     }
 }
 
-fn options(endpoint: String) -> Options {
-    Options {
+fn options(endpoint: String) -> ApiOptions {
+    ApiOptions {
         endpoint,
         providers: 9,
         connections: vec![1, 3],
@@ -127,8 +127,8 @@ fn options(endpoint: String) -> Options {
     }
 }
 
-fn row<'a>(report: &'a Report, name: &str, connections: u64) -> &'a Row {
-    let wanted = |row: &&Row| row.name == name && row.parameters["connections"] == connections.into();
+fn row<'a>(report: &'a Report, name: &str, connections: u64) -> &'a ReportRow {
+    let wanted = |row: &&ReportRow| row.name == name && row.parameters["connections"] == connections.into();
     report.rows.iter().find(wanted).unwrap_or_else(|| panic!("no row {name} in {:?}", report.rows))
 }
 
@@ -164,9 +164,9 @@ fn providers_of_other_users_are_not_touched() {
     let theirs = || Server { providers: [("theirs".to_owned(), 0)].into(), ..Server::default() };
     let (server, endpoint) = serve(theirs());
     let failure = run(&options(endpoint.clone()), vec![], &|_| true).unwrap_err();
-    assert!(matches!(failure, Failure::NotEmpty { .. }), "{failure}");
+    assert!(matches!(failure, ApiFailure::NotEmpty { .. }), "{failure}");
     assert_eq!(server.lock().unwrap().log, ["GET resource_providers"]);
-    run(&Options { existing: true, ..options(endpoint) }, vec![], &|_| true).unwrap();
+    run(&ApiOptions { existing: true, ..options(endpoint) }, vec![], &|_| true).unwrap();
     assert_eq!(server.lock().unwrap().providers, [("theirs".to_owned(), 0)].into());
 }
 
@@ -180,7 +180,7 @@ fn an_early_end_cleans_up() {
     assert!(!report.rows.iter().any(|row| row.name.contains("allocations/put")), "it was not reached");
     assert!(server.lock().unwrap().providers.is_empty());
     let failure = run(&options(endpoint), vec![], &|what| !what.contains("creating")).unwrap_err();
-    assert!(matches!(failure, Failure::Stopped), "{failure}");
+    assert!(matches!(failure, ApiFailure::Stopped), "{failure}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ const RESAMPLES: usize = 10_000;
 
 /// An estimate with its confidence interval.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Interval {
+pub struct ConfidenceInterval {
     /// The lower end.
     pub low: f64,
     /// The estimate.
@@ -23,7 +23,7 @@ pub struct Interval {
 /// # Panics
 /// An empty slice.
 #[must_use]
-pub fn ratio_interval(above: &[f64], below: &[f64], confidence: f64) -> Interval {
+pub fn ratio_interval(above: &[f64], below: &[f64], confidence: f64) -> ConfidenceInterval {
     let mut random = stream(0, "bootstrap");
     let mut scratch = Vec::new();
     let mut resampled = |values: &[f64]| median_of_resample(values, &mut random, &mut scratch);
@@ -33,7 +33,7 @@ pub fn ratio_interval(above: &[f64], below: &[f64], confidence: f64) -> Interval
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
     // an index into the resamples
     let place = ((tail * RESAMPLES as f64) as usize).min(RESAMPLES / 2 - 1);
-    Interval {
+    ConfidenceInterval {
         low: ratios[place],
         estimate: median(&mut above.to_vec()) / median(&mut below.to_vec()),
         high: ratios[RESAMPLES - 1 - place],

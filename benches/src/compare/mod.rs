@@ -11,21 +11,21 @@ mod table;
 
 use std::collections::BTreeMap;
 
-use crate::report::{Parameters, Report, Row, Unit};
+use crate::report::{Parameters, Report, ReportRow, RowUnit};
 
-pub use bootstrap::{Interval, ratio_interval};
+pub use bootstrap::{ConfidenceInterval, ratio_interval};
 pub use table::table;
 
 /// The options of a comparison.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Options {
+pub struct CompareOptions {
     /// The largest change that counts as none: 0.05 stands for 5%.
     pub threshold: f64,
     /// The confidence of the interval, between 0 and 1.
     pub confidence: f64,
 }
 
-impl Default for Options {
+impl Default for CompareOptions {
     fn default() -> Self {
         Self { threshold: 0.05, confidence: 0.99 }
     }
@@ -33,7 +33,7 @@ impl Default for Options {
 
 /// The verdict on a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum RowVerdict {
     /// Slower beyond the threshold: a regression.
     Slower,
     /// Faster beyond the threshold.
@@ -48,13 +48,13 @@ pub enum Verdict {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Compared {
     /// The row of the base.
-    pub base: Row,
+    pub base: ReportRow,
     /// The row of the new report.
-    pub new: Row,
+    pub new: ReportRow,
     /// The new time divided by the base time, with its interval.
-    pub ratio: Interval,
+    pub ratio: ConfidenceInterval,
     /// The verdict.
-    pub verdict: Verdict,
+    pub verdict: RowVerdict,
 }
 
 /// The comparison of two reports.
@@ -63,25 +63,25 @@ pub struct Comparison {
     /// Rows of both, in the new report's order.
     pub rows: Vec<Compared>,
     /// Rows that cannot be compared, each with the reason: in one report only, or in another unit.
-    pub unmatched: Vec<(Row, &'static str)>,
+    pub unmatched: Vec<(ReportRow, &'static str)>,
     /// Differences of the machines, which may explain a difference of the times.
     pub warnings: Vec<String>,
     /// The options of the comparison.
-    pub options: Options,
+    pub options: CompareOptions,
 }
 
 impl Comparison {
     /// Whether any row is slower.
     #[must_use]
     pub fn regressed(&self) -> bool {
-        self.rows.iter().any(|row| row.verdict == Verdict::Slower)
+        self.rows.iter().any(|row| row.verdict == RowVerdict::Slower)
     }
 }
 
 /// Compares `new` with `base`.
 #[must_use]
-pub fn compare(base: &Report, new: &Report, options: Options) -> Comparison {
-    let mut left: BTreeMap<(&str, &Parameters), &Row> =
+pub fn compare(base: &Report, new: &Report, options: CompareOptions) -> Comparison {
+    let mut left: BTreeMap<(&str, &Parameters), &ReportRow> =
         base.rows.iter().map(|row| (row.key(), row)).collect();
     let mut rows = Vec::new();
     let mut unmatched = Vec::new();
@@ -97,27 +97,27 @@ pub fn compare(base: &Report, new: &Report, options: Options) -> Comparison {
     Comparison { rows, unmatched, warnings: warnings(base, new), options }
 }
 
-fn compare_rows(base: &Row, new: &Row, options: Options) -> Compared {
+fn compare_rows(base: &ReportRow, new: &ReportRow, options: CompareOptions) -> Compared {
     let (slow, fast) = match new.unit {
-        Unit::Ns | Unit::Bytes => (&new.rounds, &base.rounds),
-        Unit::PerSecond => (&base.rounds, &new.rounds),
+        RowUnit::Ns | RowUnit::Bytes => (&new.rounds, &base.rounds),
+        RowUnit::PerSecond => (&base.rounds, &new.rounds),
     };
     let ratio = ratio_interval(slow, fast, options.confidence);
     let verdict = judge(ratio, base.rounds.len(), new.rounds.len(), options);
     Compared { base: base.clone(), new: new.clone(), ratio, verdict }
 }
 
-fn judge(ratio: Interval, base: usize, new: usize, options: Options) -> Verdict {
+fn judge(ratio: ConfidenceInterval, base: usize, new: usize, options: CompareOptions) -> RowVerdict {
     let (slower, faster) = (1.0 + options.threshold, 1.0 / (1.0 + options.threshold));
     let enough = smallest_chance(base, new) <= (1.0 - options.confidence) / 2.0;
     if ratio.low > slower && enough {
-        Verdict::Slower
+        RowVerdict::Slower
     } else if ratio.high < faster && enough {
-        Verdict::Faster
+        RowVerdict::Faster
     } else if ratio.low >= faster && ratio.high <= slower {
-        Verdict::Same
+        RowVerdict::Same
     } else {
-        Verdict::Unclear
+        RowVerdict::Unclear
     }
 }
 

@@ -1,8 +1,8 @@
 //! A comparison as a text table.
 
-use super::{Compared, Comparison, Verdict};
+use super::{Compared, Comparison, RowVerdict};
 use crate::compare::bootstrap::median;
-use crate::report::Unit;
+use crate::report::RowUnit;
 use crate::table::{align_numbers, amount, grid};
 
 /// Warnings, the rows with their verdicts (regressions first), the unmatched rows, and a line of
@@ -42,7 +42,7 @@ fn cells(row: &Compared) -> [String; 8] {
     ]
 }
 
-const fn unit(row: &Compared) -> Unit {
+const fn unit(row: &Compared) -> RowUnit {
     row.new.unit
 }
 
@@ -50,21 +50,21 @@ fn change(ratio: f64) -> String {
     format!("{:+.1}%", (ratio - 1.0) * 100.0)
 }
 
-const fn order(verdict: Verdict) -> u8 {
+const fn order(verdict: RowVerdict) -> u8 {
     match verdict {
-        Verdict::Slower => 0,
-        Verdict::Unclear => 1,
-        Verdict::Faster => 2,
-        Verdict::Same => 3,
+        RowVerdict::Slower => 0,
+        RowVerdict::Unclear => 1,
+        RowVerdict::Faster => 2,
+        RowVerdict::Same => 3,
     }
 }
 
-const fn word(verdict: Verdict) -> &'static str {
+const fn word(verdict: RowVerdict) -> &'static str {
     match verdict {
-        Verdict::Slower => "SLOWER",
-        Verdict::Unclear => "unclear",
-        Verdict::Faster => "faster",
-        Verdict::Same => "same",
+        RowVerdict::Slower => "SLOWER",
+        RowVerdict::Unclear => "unclear",
+        RowVerdict::Faster => "faster",
+        RowVerdict::Same => "same",
     }
 }
 
@@ -73,10 +73,10 @@ fn totals(comparison: &Comparison) -> String {
     let options = comparison.options;
     format!(
         "{} slower, {} faster, {} same, {} unclear, {} not compared; threshold {}%, confidence {}%\n",
-        count(Verdict::Slower),
-        count(Verdict::Faster),
-        count(Verdict::Same),
-        count(Verdict::Unclear),
+        count(RowVerdict::Slower),
+        count(RowVerdict::Faster),
+        count(RowVerdict::Same),
+        count(RowVerdict::Unclear),
         comparison.unmatched.len(),
         percent(options.threshold),
         percent(options.confidence)

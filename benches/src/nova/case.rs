@@ -5,14 +5,14 @@ use serde_json::{Value, json};
 
 use super::fleet::Fleet;
 use super::request::request;
-use super::{Variant, World, Wrong};
+use super::{NovaVariant, World, Wrong};
 
 /// The time of every decision.
 pub(super) const NOW: &str = "2026-06-01T00:00:00";
 
 /// Fleet, filters, weighers and request in the format that `docs/performance.md` describes.
 #[must_use]
-pub fn case(variant: Variant, hosts: u32, seed: u64) -> Value {
+pub fn case(variant: NovaVariant, hosts: u32, seed: u64) -> Value {
     let fleet = Fleet { variant, hosts, seed };
     let text = |names: &[String]| json!(names);
     json!({
@@ -31,7 +31,7 @@ pub fn case(variant: Variant, hosts: u32, seed: u64) -> Value {
 ///
 /// # Errors
 /// [`Wrong`] if Berth's two searches disagree.
-pub fn case_with_answer(variant: Variant, hosts: u32, seed: u64) -> Result<Value, Wrong> {
+pub fn case_with_answer(variant: NovaVariant, hosts: u32, seed: u64) -> Result<Value, Wrong> {
     let answer = World::new(variant, hosts, seed).answer()?;
     let case = case(variant, hosts, seed);
     Ok(json!({"id": case["id"], "input": case, "berth": answer}))
@@ -39,9 +39,9 @@ pub fn case_with_answer(variant: Variant, hosts: u32, seed: u64) -> Result<Value
 
 /// Nova's default filters, and the filters of NUMA cells and devices for the variants that request
 /// them.
-pub(super) fn filters(variant: Variant) -> Vec<FilterName> {
+pub(super) fn filters(variant: NovaVariant) -> Vec<FilterName> {
     let mut filters = Options::default().filter_scheduler.enabled_filters;
-    if variant == Variant::Numa {
+    if variant == NovaVariant::Numa {
         filters.extend([FilterName::NUMATopologyFilter, FilterName::PciPassthroughFilter]);
     }
     filters

@@ -4,7 +4,7 @@ use berth_traces::rng::{Stream, stream};
 use rand::Rng;
 use serde_json::{Value, json};
 
-use super::Variant;
+use super::NovaVariant;
 
 /// The number of instances on each host.
 const INSTANCES: u32 = 5;
@@ -20,7 +20,7 @@ const ZONES: usize = 4;
 /// The parameters from which hosts and requests are drawn.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Fleet {
-    pub(super) variant: Variant,
+    pub(super) variant: NovaVariant,
     pub(super) hosts: u32,
     pub(super) seed: u64,
 }
@@ -32,7 +32,7 @@ impl Fleet {
         let mut cells = stream(self.seed, "nova cells");
         (0..self.hosts).map(move |number| {
             let mut host = host(number, &mut random);
-            if self.variant == Variant::Numa {
+            if self.variant == NovaVariant::Numa {
                 let nodes = 0..2;
                 host["numa_topology"] =
                     json!({"cells": nodes.clone().map(|node| cell(node, &mut cells)).collect::<Vec<_>>()});
@@ -139,7 +139,7 @@ mod tests {
     /// not be built.
     #[test]
     fn no_host_has_more_in_use_than_it_has() {
-        for host in (Fleet { variant: Variant::Numa, hosts: 10_000, seed: 1 }).hosts() {
+        for host in (Fleet { variant: NovaVariant::Numa, hosts: 10_000, seed: 1 }).hosts() {
             for [free, used, total] in [
                 ["free_ram_mb", "memory_mb_used", "memory_mb"],
                 ["free_disk_gb", "local_gb_used", "local_gb"],

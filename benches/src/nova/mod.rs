@@ -1,6 +1,6 @@
 //! The work of Nova's scheduler, defined once for Berth and for Nova.
 //!
-//! A [`Variant`] and a number of hosts give a [`case`]: fleet, options and request as one JSON
+//! A [`NovaVariant`] and a number of hosts give a [`case`]: fleet, options and request as one JSON
 //! document. Berth decides on it in process ([`World`]); `benches/peers/nova_peer.py` passes the
 //! same document to the real Nova.
 
@@ -11,5 +11,5 @@ mod variant;
 mod world;
 
 pub use case::{case, case_with_answer};
-pub use variant::Variant;
-pub use world::{Removed, World, Wrong};
+pub use variant::NovaVariant;
+pub use world::{RemovedCounts, World, Wrong};

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::Variant;
+use super::NovaVariant;
 use super::fleet::Fleet;
 
 /// The request of a variant for one instance.
@@ -13,10 +13,10 @@ pub(super) fn request(fleet: Fleet) -> Value {
         "image": {"id": "40000000-0000-4000-8000-000000000001", "disk_format": "qcow2",
             "properties": {"hw_architecture": "x86_64"}},
     });
-    if fleet.variant >= Variant::Group {
+    if fleet.variant >= NovaVariant::Group {
         ask_for_a_group(&mut request, fleet);
     }
-    if fleet.variant >= Variant::Numa {
+    if fleet.variant >= NovaVariant::Numa {
         ask_for_cells(&mut request);
     }
     request

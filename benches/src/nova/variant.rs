@@ -3,11 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::suite::{UnknownName, named};
+use crate::suite::{UnknownChoice, named};
 
 /// The constraints of a request; each variant includes those of the previous one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Variant {
+pub enum NovaVariant {
     /// The default filters and weighers, and an image with an architecture.
     Plain,
     /// Adds an anti-affinity group of up to 50 members, and a capability in the extra specs.
@@ -16,7 +16,7 @@ pub enum Variant {
     Numa,
 }
 
-impl Variant {
+impl NovaVariant {
     /// All variants.
     pub const ALL: [Self; 3] = [Self::Plain, Self::Group, Self::Numa];
 
@@ -31,16 +31,16 @@ impl Variant {
     }
 }
 
-impl fmt::Display for Variant {
+impl fmt::Display for NovaVariant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
 }
 
-impl FromStr for Variant {
-    type Err = UnknownName;
+impl FromStr for NovaVariant {
+    type Err = UnknownChoice;
 
-    fn from_str(name: &str) -> Result<Self, UnknownName> {
+    fn from_str(name: &str) -> Result<Self, UnknownChoice> {
         named("variant", &Self::ALL, name)
     }
 }

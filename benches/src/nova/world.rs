@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::Variant;
+use super::NovaVariant;
 use super::case::{NOW, filters, weighers};
 use super::fleet::Fleet;
 use super::request::request;
@@ -23,7 +23,7 @@ use super::request::request;
 const STAY: usize = 64;
 
 /// The number of hosts that each filter removed, in order.
-pub type Removed = Vec<(Step, usize)>;
+pub type RemovedCounts = Vec<(Step, usize)>;
 
 /// Berth's decision is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,9 +40,9 @@ pub enum Wrong {
     #[error("the cached counts are {cached:?}, a pass over all hosts gives {expected:?}")]
     Removed {
         /// Cached with the request.
-        cached: Removed,
+        cached: RemovedCounts,
         /// The result of the pass.
-        expected: Removed,
+        expected: RemovedCounts,
     },
     /// The ranked search should serve the fleet and does not.
     #[error("the ranked search passes the decision on to the exhaustive one")]
@@ -73,7 +73,7 @@ impl World {
     /// # Panics
     /// The case is invalid, which would be a bug of this crate.
     #[must_use]
-    pub fn new(variant: Variant, hosts: u32, seed: u64) -> Self {
+    pub fn new(variant: NovaVariant, hosts: u32, seed: u64) -> Self {
         let fleet = Fleet { variant, hosts, seed };
         let mut options = Options::default();
         options.filter_scheduler.enabled_filters = filters(variant);
@@ -120,7 +120,7 @@ impl World {
     ///
     /// # Errors
     /// [`Wrong::NotRanked`].
-    pub fn count_removed(&mut self) -> Result<Removed, Wrong> {
+    pub fn count_removed(&mut self) -> Result<RemovedCounts, Wrong> {
         let Self { options, hosts, request, now, ranked, ranked_request, .. } = self;
         let ranked_request = ranked_request.as_mut().ok_or(Wrong::NotRanked)?;
         let scene = Scene { hosts, options, request, now: *now };
@@ -131,7 +131,7 @@ impl World {
     ///
     /// # Errors
     /// [`Wrong`] if the pass gives other counts.
-    pub fn check_removed(&self, counted: &Removed) -> Result<(), Wrong> {
+    pub fn check_removed(&self, counted: &RemovedCounts) -> Result<(), Wrong> {
         let expected = self.filter(&mut self.candidates())?.removed;
         if *counted == expected { Ok(()) } else { Err(Wrong::Removed { cached: counted.clone(), expected }) }
     }
@@ -273,7 +273,7 @@ mod tests {
 
     #[test]
     fn both_searches_agree_while_vms_arrive_and_leave() {
-        for variant in [Variant::Plain, Variant::Group] {
+        for variant in [NovaVariant::Plain, NovaVariant::Group] {
             let mut world = World::new(variant, 300, 1);
             let before = world.answer().unwrap();
             for _ in 0..3 * STAY {
@@ -289,7 +289,7 @@ mod tests {
 
     #[test]
     fn cells_are_decided_by_a_pass_over_all_hosts() {
-        let mut world = World::new(Variant::Numa, 100, 1);
+        let mut world = World::new(NovaVariant::Numa, 100, 1);
         assert!(!world.is_ranked());
         assert_eq!(world.decide_ranked(), Err(Wrong::NotRanked));
         let (weighed, outcome) = world.decide_exhaustively(&mut world.candidates()).unwrap();

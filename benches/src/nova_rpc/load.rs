@@ -8,10 +8,10 @@ use berth_nova_rpc::bus::Caller;
 use hdrhistogram::Histogram;
 
 use super::request::arguments;
-use super::{Failure, Options, Progress};
+use super::{NovaRpcFailure, NovaRpcOptions, Progress};
 use crate::api::client::{Client, uuid_of_run};
 use crate::machine;
-use crate::report::{Row, Unit};
+use crate::report::{ReportRow, RowUnit};
 use crate::series::{Series, histogram, parameters, record};
 
 /// The longest that a call may take: what oslo.messaging calls `long_rpc_timeout`.
@@ -35,13 +35,16 @@ struct Seen {
 }
 
 /// Runs every number of callers in rounds.
-pub(super) async fn rows(options: &Options, progress: &Progress<'_>) -> Result<Vec<Row>, Failure> {
+pub(super) async fn rows(
+    options: &NovaRpcOptions,
+    progress: &Progress<'_>,
+) -> Result<Vec<ReportRow>, NovaRpcFailure> {
     let mut cases: Vec<Case> = options.callers.iter().map(|&callers| Case::new(callers)).collect();
     let time = options.duration / options.rounds.max(1);
     for round in 1..=options.rounds {
         for case in &mut cases {
             if !progress(&format!("round {round} of {}: {} callers", options.rounds, case.callers)) {
-                return Err(Failure::Stopped);
+                return Err(NovaRpcFailure::Stopped);
             }
             case.round(options, time).await?;
         }
@@ -54,12 +57,12 @@ impl Case {
         let named = parameters([("callers", callers.into())]);
         Self {
             callers,
-            latency: Series::new("nova-rpc/select_destinations", &named, Unit::Ns),
-            rate: Series::new("nova-rpc/select_destinations/rate", &named, Unit::PerSecond),
+            latency: Series::new("nova-rpc/select_destinations", &named, RowUnit::Ns),
+            rate: Series::new("nova-rpc/select_destinations/rate", &named, RowUnit::PerSecond),
         }
     }
 
-    async fn round(&mut self, options: &Options, time: Duration) -> Result<(), Failure> {
+    async fn round(&mut self, options: &NovaRpcOptions, time: Duration) -> Result<(), NovaRpcFailure> {
         let options = Arc::new(options.clone());
         let (mut tasks, nonce) = (Vec::new(), machine::nonce());
         let placement = Client::new(&options.placement, &options.token);
@@ -79,7 +82,7 @@ impl Case {
             }
         }
         if requests == 0 {
-            return Err(Failure::Refused(refusal));
+            return Err(NovaRpcFailure::Refused(refusal));
         }
         self.rate.rate(requests, longest);
         [&mut self.latency, &mut self.rate].into_iter().for_each(Series::end_round);
@@ -89,11 +92,11 @@ impl Case {
 
 /// One caller: asks, and releases what was claimed, which is not part of the time.
 async fn ask(
-    options: Arc<Options>,
+    options: Arc<NovaRpcOptions>,
     (caller, placement): (Caller, Client),
     nonce: u64,
     time: Duration,
-) -> Result<Seen, Failure> {
+) -> Result<Seen, NovaRpcFailure> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let placement = Arc::new(placement);
     let mut seen =

@@ -20,7 +20,7 @@ pub use berth_nova_rpc::transport::{BusOptions, RabbitOptions, TransportUrl};
 
 /// The options of a run.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct NovaRpcOptions {
     /// The bus.
     pub bus: BusOptions,
     /// The root URL of the Placement service in which the scheduler claims.
@@ -39,7 +39,7 @@ pub struct Options {
 
 /// Why a run has no result.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
+pub enum NovaRpcFailure {
     /// The run was stopped; what was claimed is released.
     #[error("ended early; nothing was written")]
     Stopped,
@@ -63,8 +63,12 @@ pub enum Failure {
 /// Runs the load.
 ///
 /// # Errors
-/// See [`Failure`].
-pub fn run(options: &Options, command: Vec<String>, progress: &Progress<'_>) -> Result<Report, Failure> {
+/// See [`NovaRpcFailure`].
+pub fn run(
+    options: &NovaRpcOptions,
+    command: Vec<String>,
+    progress: &Progress<'_>,
+) -> Result<Report, NovaRpcFailure> {
     let (machine, date) = (Machine::here(), machine::date());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let rows = runtime.block_on(load::rows(options, progress))?;

@@ -5,7 +5,7 @@ use std::ops::Range;
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
 
 use super::Over;
-use crate::report::Unit;
+use crate::report::RowUnit;
 use crate::table::amount;
 
 /// The quantity on an axis.
@@ -16,7 +16,7 @@ enum Scale {
     /// Percentages, scaled by what remains to 100, because the last few percent are the hard ones.
     Left,
     /// A measured quantity.
-    Measured(Unit),
+    Measured(RowUnit),
 }
 
 /// An axis whose positions are logarithms.
@@ -38,7 +38,7 @@ impl Axis {
     }
 
     /// An axis with ticks at 1, 2, 5, 10, … around the measured values.
-    pub(crate) fn around(unit: Unit, values: impl Iterator<Item = f64> + Clone) -> Self {
+    pub(crate) fn around(unit: RowUnit, values: impl Iterator<Item = f64> + Clone) -> Self {
         let least = values.clone().fold(f64::MAX, f64::min).max(1e-3);
         let most = values.fold(least, f64::max);
         let steps = (-3..16).flat_map(|power| [1.0, 2.0, 5.0].map(|digit| digit * 10_f64.powi(power)));
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn ticks_surround_what_was_measured() {
-        let axis = Axis::around(Unit::Ns, [430.0, 16_000.0].into_iter());
+        let axis = Axis::around(RowUnit::Ns, [430.0, 16_000.0].into_iter());
         let labels: Vec<String> = axis.ticks.iter().map(|tick| axis.format_ext(tick)).collect();
         assert_eq!(labels, ["200 ns", "500 ns", "1 µs", "2 µs", "5 µs", "10 µs", "20 µs"]);
         assert_eq!([1_000.0, 2_500_000.0, 64.0].map(short), ["1k", "2.5M", "64"]);

@@ -45,7 +45,7 @@ struct Curve {
 }
 
 pub(super) fn draw(title: &str, over: Over, lines: &[Line<'_>]) -> Result<String, DrawingError> {
-    let unit = lines[0].rows.values().next().map_or(crate::Unit::Ns, |row| row.unit);
+    let unit = lines[0].rows.values().next().map_or(crate::RowUnit::Ns, |row| row.unit);
     let curves: Vec<Curve> =
         lines.iter().zip(COLORS).flat_map(|(line, color)| curves_of(line, color, unit)).collect();
     let mut svg = String::new();
@@ -73,7 +73,7 @@ pub(super) fn draw(title: &str, over: Over, lines: &[Line<'_>]) -> Result<String
     Ok(scalable(&svg))
 }
 
-fn curves_of(line: &Line<'_>, color: RGBColor, unit: crate::Unit) -> impl Iterator<Item = Curve> {
+fn curves_of(line: &Line<'_>, color: RGBColor, unit: crate::RowUnit) -> impl Iterator<Item = Curve> {
     quantities(unit).iter().map(move |&(quantity, of, main)| Curve {
         name: format!("{} {quantity}", words(&line.parameters)).trim().to_owned(),
         color,
@@ -82,7 +82,7 @@ fn curves_of(line: &Line<'_>, color: RGBColor, unit: crate::Unit) -> impl Iterat
     })
 }
 
-fn draw_axes(plot: &mut Plot<'_, '_>, unit: crate::Unit) -> Result<(), DrawingError> {
+fn draw_axes(plot: &mut Plot<'_, '_>, unit: crate::RowUnit) -> Result<(), DrawingError> {
     plot.configure_mesh()
         .light_line_style(TRANSPARENT)
         .bold_line_style(GRID.stroke_width(SCALE.unsigned_abs()))
@@ -106,11 +106,11 @@ fn write_titles(canvas: &Canvas<'_>, title: &str, over: Over) -> Result<(), Draw
 }
 
 /// The measured quantity.
-const fn axis_title(unit: crate::Unit) -> &'static str {
+const fn axis_title(unit: crate::RowUnit) -> &'static str {
     match unit {
-        crate::Unit::Ns => "time (logarithmic)",
-        crate::Unit::PerSecond => "per second (logarithmic)",
-        crate::Unit::Bytes => "memory (logarithmic)",
+        crate::RowUnit::Ns => "time (logarithmic)",
+        crate::RowUnit::PerSecond => "per second (logarithmic)",
+        crate::RowUnit::Bytes => "memory (logarithmic)",
     }
 }
 

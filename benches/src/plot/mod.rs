@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::report::{Parameter, Parameters, Report, Row, Unit};
-use crate::suite::{UnknownName, named};
+use crate::report::{Parameter, Parameters, Report, ReportRow, RowUnit};
+use crate::suite::{UnknownChoice, named};
 
 pub(crate) use axis::Axis;
 
@@ -37,9 +37,9 @@ impl fmt::Display for Over {
 }
 
 impl FromStr for Over {
-    type Err = UnknownName;
+    type Err = UnknownChoice;
 
-    fn from_str(name: &str) -> Result<Self, UnknownName> {
+    fn from_str(name: &str) -> Result<Self, UnknownChoice> {
         named("axis", &Self::ALL, name)
     }
 }
@@ -77,11 +77,11 @@ pub const MOST_LINES: usize = 4;
 struct Line<'a> {
     parameters: Parameters,
     /// By the value on the axis.
-    rows: BTreeMap<u64, &'a Row>,
+    rows: BTreeMap<u64, &'a ReportRow>,
 }
 
 impl Line<'_> {
-    fn points(&self, of: impl Fn(&Row) -> f64) -> Vec<(f64, f64)> {
+    fn points(&self, of: impl Fn(&ReportRow) -> f64) -> Vec<(f64, f64)> {
         #[allow(clippy::cast_precision_loss)] // hosts and percentages
         self.rows.iter().map(|(&at, row)| (at as f64, of(row))).collect()
     }
@@ -116,7 +116,7 @@ fn shared(lines: &[Line<'_>]) -> Parameters {
 }
 
 fn lines_of<'a>(report: &'a Report, name: &str, over: Over) -> Vec<Line<'a>> {
-    let mut lines = BTreeMap::<Parameters, BTreeMap<u64, &Row>>::new();
+    let mut lines = BTreeMap::<Parameters, BTreeMap<u64, &ReportRow>>::new();
     for row in report.rows.iter().filter(|row| row.name == name) {
         let mut others = row.parameters.clone();
         if let Some(Parameter::Number(at)) = others.remove(&over.to_string()) {
@@ -149,12 +149,12 @@ fn objective(name: &str) -> &str {
 }
 
 /// A drawn quantity of a row: a name, an accessor, and whether its line is the main one.
-type Quantity = (&'static str, fn(&Row) -> f64, bool);
+type Quantity = (&'static str, fn(&ReportRow) -> f64, bool);
 
-fn quantities(unit: Unit) -> &'static [Quantity] {
+fn quantities(unit: RowUnit) -> &'static [Quantity] {
     match unit {
-        Unit::Ns => &[("p50", |row| row.p50, true), ("p99", |row| row.p99, false)],
-        Unit::PerSecond | Unit::Bytes => &[("", |row| row.p50, true)],
+        RowUnit::Ns => &[("p50", |row| row.p50, true), ("p99", |row| row.p99, false)],
+        RowUnit::PerSecond | RowUnit::Bytes => &[("", |row| row.p50, true)],
     }
 }
 

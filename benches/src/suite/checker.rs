@@ -77,11 +77,11 @@ mod tests {
     use berth_placement::Allocation;
 
     use super::*;
-    use crate::fleet::{Fleet, FleetSpec};
+    use crate::fleet::{FilledFleet, FilledFleetSpec};
 
     #[test]
     fn every_fault_is_found() {
-        let fleet = Fleet::build(FleetSpec { hosts: 4, fill: 50, seed: 1 }).unwrap();
+        let fleet = FilledFleet::build(FilledFleetSpec { hosts: 4, fill: 50, seed: 1 }).unwrap();
         let index = &*fleet.index;
         let checker = Checker::new(index, 4);
         let allocation = |amount| Allocation { row: Row(1), class: ClassId::VCPU, amount };

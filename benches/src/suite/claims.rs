@@ -13,9 +13,9 @@ use berth_traces::rng::{Stream, stream};
 use super::contention::{Contention, Manner, full_but_for_the_last};
 use super::fleets::{Fleets, parameters_of};
 use super::groups::Groups;
-use super::{Case, Effort, Failure, Goal, Options};
-use crate::fleet::Fleet;
-use crate::report::{Row, Unit};
+use super::{Case, Effort, ObjectiveName, SuiteFailure, SuiteOptions};
+use crate::fleet::FilledFleet;
+use crate::report::{ReportRow, RowUnit};
 use crate::requests;
 use crate::series::Series;
 
@@ -32,10 +32,10 @@ const MOST_CONTENDED_HOSTS: u32 = 100_000;
 const PLENTY: u32 = 80;
 
 pub(super) fn cases(
-    options: &Options,
+    options: &SuiteOptions,
     fleets: &mut Fleets,
-    go_on: &dyn Fn(&str) -> Result<(), Failure>,
-) -> Result<Vec<Box<dyn Case>>, Failure> {
+    go_on: &dyn Fn(&str) -> Result<(), SuiteFailure>,
+) -> Result<Vec<Box<dyn Case>>, SuiteFailure> {
     let mut cases: Vec<Box<dyn Case>> = Vec::new();
     for (number, fleet) in fleets.all(options, go_on)?.into_iter().enumerate() {
         cases.extend(Groups::on(&fleet, number, options.effort)?);
@@ -63,7 +63,7 @@ pub(super) fn cases(
 struct Cycles {
     label: String,
     effort: Effort,
-    fleet: Rc<Fleet>,
+    fleet: Rc<FilledFleet>,
     scheduler: AmountEngine,
     prepared: Vec<Prepared>,
     order: Vec<usize>,
@@ -74,7 +74,7 @@ struct Cycles {
 }
 
 impl Cycles {
-    fn new(fleet: Rc<Fleet>, goal: Goal, options: &Options) -> Self {
+    fn new(fleet: Rc<FilledFleet>, goal: ObjectiveName, options: &SuiteOptions) -> Self {
         let mut parameters = parameters_of(fleet.spec);
         parameters.insert("objective".to_owned(), goal.to_string().as_str().into());
         let mut scheduler = AmountEngine::new(Arc::clone(&fleet.index), goal.objective(), Search::Ranked);
@@ -90,8 +90,8 @@ impl Cycles {
             scheduler,
             staying: VecDeque::with_capacity(STAY + 1),
             number: 0,
-            latency: Series::new("claims/cycle", &parameters, Unit::Ns),
-            rate: Series::new("claims/cycles", &parameters, Unit::PerSecond),
+            latency: Series::new("claims/cycle", &parameters, RowUnit::Ns),
+            rate: Series::new("claims/cycles", &parameters, RowUnit::PerSecond),
         }
     }
 
@@ -145,7 +145,7 @@ impl Case for Cycles {
         self.label.clone()
     }
 
-    fn round(&mut self) -> Result<(), Failure> {
+    fn round(&mut self) -> Result<(), SuiteFailure> {
         // Other cases changed the fleet since this decider's last round, and the ring of VMs fills
         // first.
         (0..2 * STAY).for_each(|_| {
@@ -161,7 +161,7 @@ impl Case for Cycles {
         Ok(())
     }
 
-    fn finish(self: Box<Self>) -> Vec<Row> {
+    fn finish(self: Box<Self>) -> Vec<ReportRow> {
         [self.latency, self.rate].into_iter().filter_map(Series::finish).collect()
     }
 }

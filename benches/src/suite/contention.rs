@@ -14,10 +14,10 @@ use hdrhistogram::Histogram;
 
 use super::checker::{Checker, Grant};
 use super::fleets::build;
-use super::{Case, Failure, Goal, Options};
-use crate::fleet::{Fleet, FleetSpec};
-use crate::report::{self, Unit};
-use crate::requests::{self, Flavor, SMALLEST, Weighted};
+use super::{Case, ObjectiveName, SuiteFailure, SuiteOptions};
+use crate::fleet::{FilledFleet, FilledFleetSpec};
+use crate::report::{self, RowUnit};
+use crate::requests::{self, FlavorAmounts, SMALLEST, Weighted};
 use crate::series::{Series, histogram, parameters, record};
 
 /// The number of hosts that are left to contend for.
@@ -31,7 +31,7 @@ const SPREAD: usize = 64;
 /// The number of laps per round on the last hosts.
 const LAPS: u32 = 4;
 /// The flavor that is placed on the last hosts.
-const LAST_VM: Flavor = SMALLEST;
+const LAST_VM: FlavorAmounts = SMALLEST;
 
 /// A fleet with plenty of capacity, one with only the last hosts free, and deciders for each.
 pub(super) struct Contention {
@@ -42,7 +42,7 @@ pub(super) struct Contention {
 }
 
 struct Arena {
-    fleet: Rc<Fleet>,
+    fleet: Rc<FilledFleet>,
     checker: Checker,
     deciders: Vec<Decider>,
     place: Series,
@@ -69,13 +69,18 @@ struct Decider {
 #[derive(Clone, Copy)]
 pub(super) struct Manner {
     pub(super) threads: u32,
-    pub(super) goal: Goal,
+    pub(super) goal: ObjectiveName,
     pub(super) spread: bool,
 }
 
 impl Contention {
     /// Deciders on a fleet with plenty of capacity, and on one with only the last hosts free.
-    pub(super) fn new(plenty: &Rc<Fleet>, last: &Rc<Fleet>, manner: Manner, options: &Options) -> Self {
+    pub(super) fn new(
+        plenty: &Rc<FilledFleet>,
+        last: &Rc<FilledFleet>,
+        manner: Manner,
+        options: &SuiteOptions,
+    ) -> Self {
         let Manner { threads, goal, spread } = manner;
         let word = if spread { "spreading" } else { "best host only" };
         let arena = |name, fleet, mix| Arena::new(name, fleet, &mix, manner, options.seed);
@@ -89,8 +94,8 @@ impl Contention {
 }
 
 /// A fleet with few free hosts, each in its own block.
-pub(super) fn full_but_for_the_last(hosts: u32, seed: u64) -> Result<Fleet, Failure> {
-    let fleet = build(FleetSpec { hosts, fill: 100, seed })?;
+pub(super) fn full_but_for_the_last(hosts: u32, seed: u64) -> Result<FilledFleet, SuiteFailure> {
+    let fleet = build(FilledFleetSpec { hosts, fill: 100, seed })?;
     let step = (hosts / LAST).max(1);
     (0..LAST.min(hosts)).for_each(|host| fleet.empty_host(Row(host * step)));
     Ok(fleet)
@@ -101,7 +106,7 @@ impl Case for Contention {
         self.label.clone()
     }
 
-    fn round(&mut self) -> Result<(), Failure> {
+    fn round(&mut self) -> Result<(), SuiteFailure> {
         let cycles = self.cycles;
         self.plenty.lap(|decider, fleet, shared| decider.come_and_go(fleet, shared, cycles))?;
         for _ in 0..LAPS {
@@ -114,14 +119,14 @@ impl Case for Contention {
         Ok(())
     }
 
-    fn finish(self: Box<Self>) -> Vec<report::Row> {
+    fn finish(self: Box<Self>) -> Vec<report::ReportRow> {
         let arenas = [self.plenty, self.last].into_iter();
         arenas.flat_map(|arena| [arena.place, arena.rate]).filter_map(Series::finish).collect()
     }
 }
 
 impl Arena {
-    fn new(name: &str, fleet: &Rc<Fleet>, mix: &Weighted<Request>, manner: Manner, seed: u64) -> Self {
+    fn new(name: &str, fleet: &Rc<FilledFleet>, mix: &Weighted<Request>, manner: Manner, seed: u64) -> Self {
         let Manner { threads, goal, spread } = manner;
         let spec = fleet.spec;
         let named = parameters([
@@ -134,15 +139,18 @@ impl Arena {
         Self {
             deciders: (0..threads).map(|number| Decider::new(number, fleet, mix, manner, seed)).collect(),
             checker: Checker::new(&fleet.index, spec.hosts),
-            place: Series::new(&format!("{name}/place"), &named, Unit::Ns),
-            rate: Series::new(name, &named, Unit::PerSecond),
+            place: Series::new(&format!("{name}/place"), &named, RowUnit::Ns),
+            rate: Series::new(name, &named, RowUnit::PerSecond),
             shared: AtomicU64::new(0),
             fleet: Rc::clone(fleet),
         }
     }
 
     /// Runs all deciders concurrently, checks their grants, and releases them.
-    fn lap(&mut self, work: impl Fn(&mut Decider, &Fleet, &AtomicU64) + Sync) -> Result<(), Failure> {
+    fn lap(
+        &mut self,
+        work: impl Fn(&mut Decider, &FilledFleet, &AtomicU64) + Sync,
+    ) -> Result<(), SuiteFailure> {
         let before = self.conflicts();
         let barrier = Barrier::new(self.deciders.len());
         let (fleet, shared, work, barrier) = (&*self.fleet, &self.shared, &work, &barrier);
@@ -166,10 +174,10 @@ impl Arena {
         Ok(())
     }
 
-    fn check(&self) -> Result<(), Failure> {
+    fn check(&self) -> Result<(), SuiteFailure> {
         let held = self.deciders.iter().flat_map(|decider| decider.held.iter().chain(&decider.kept));
         let held: Vec<Grant> = held.cloned().collect();
-        let wrong = |found| Failure::Wrong { name: "contended claims", found };
+        let wrong = |found| SuiteFailure::Wrong { name: "contended claims", found };
         self.checker.check(&self.fleet.index, &held).map_err(|fault| wrong(fault.to_string()))?;
         self.fleet.index.check().map_err(|found| wrong(found.to_string()))
     }
@@ -205,7 +213,7 @@ fn elapsed(spans: &[(Instant, Instant)]) -> Duration {
 }
 
 impl Decider {
-    fn new(number: u32, fleet: &Fleet, mix: &Weighted<Request>, manner: Manner, seed: u64) -> Self {
+    fn new(number: u32, fleet: &FilledFleet, mix: &Weighted<Request>, manner: Manner, seed: u64) -> Self {
         let scheduler = AmountEngine::new(Arc::clone(&fleet.index), manner.goal.objective(), Search::Ranked);
         let mut scheduler = if manner.spread { scheduler.spreading(SPREAD) } else { scheduler };
         // All deciders draw the same requests in the same order, so they race for the same hosts.
@@ -229,7 +237,7 @@ impl Decider {
     }
 
     /// Places and removes VMs, with plenty of capacity.
-    fn come_and_go(&mut self, fleet: &Fleet, shared: &AtomicU64, cycles: u32) {
+    fn come_and_go(&mut self, fleet: &FilledFleet, shared: &AtomicU64, cycles: u32) {
         for cycle in 0..cycles {
             let is_shared = cycle % SHARED_EVERY == 0;
             let consumer = if is_shared {

@@ -12,17 +12,17 @@ use berth_scheduler::{AmountEngine, NoValidHost, Prepared, Request, Search, Stat
 use berth_traces::rng::{Stream, stream};
 
 use super::fleets::{Fleets, parameters_of};
-use super::{Case, Effort, Failure, Goal, Options};
-use crate::fleet::Fleet;
-use crate::report::{Row, Unit};
+use super::{Case, Effort, ObjectiveName, SuiteFailure, SuiteOptions};
+use crate::fleet::FilledFleet;
+use crate::report::{ReportRow, RowUnit};
 use crate::requests::{self, Weighted};
 use crate::series::Series;
 
 pub(super) fn cases(
-    options: &Options,
+    options: &SuiteOptions,
     fleets: &mut Fleets,
-    go_on: &dyn Fn(&str) -> Result<(), Failure>,
-) -> Result<Vec<Box<dyn Case>>, Failure> {
+    go_on: &dyn Fn(&str) -> Result<(), SuiteFailure>,
+) -> Result<Vec<Box<dyn Case>>, SuiteFailure> {
     let mut cases: Vec<Box<dyn Case>> = Vec::new();
     for fleet in fleets.all(options, go_on)? {
         for &goal in &options.goals {
@@ -61,10 +61,10 @@ struct Rows {
 }
 
 impl Decisions {
-    fn new(fleet: Rc<Fleet>, goal: Goal, options: &Options) -> Self {
+    fn new(fleet: Rc<FilledFleet>, goal: ObjectiveName, options: &SuiteOptions) -> Self {
         let mut parameters = parameters_of(fleet.spec);
         parameters.insert("objective".to_owned(), goal.to_string().as_str().into());
-        let row = |name| Series::new(name, &parameters, Unit::Ns);
+        let row = |name| Series::new(name, &parameters, RowUnit::Ns);
         let mut scheduler = AmountEngine::new(Arc::clone(&fleet.index), goal.objective(), Search::Ranked);
         let recurrent = requests::recurrent();
         let prepared = recurrent.items().iter().map(|request| scheduler.prepare(request.clone())).collect();
@@ -73,7 +73,7 @@ impl Decisions {
         let row_of = |(reason, request): (&'static str, Request)| {
             let mut parameters = parameters.clone();
             parameters.insert("reason".to_owned(), reason.into());
-            (request, Series::new("decisions/unschedulable", &parameters, Unit::Ns))
+            (request, Series::new("decisions/unschedulable", &parameters, RowUnit::Ns))
         };
         Self {
             label: format!("decisions, {} hosts, {} % full, {goal}", fleet.spec.hosts, fleet.spec.fill),
@@ -142,7 +142,7 @@ impl Case for Decisions {
         self.label.clone()
     }
 
-    fn round(&mut self) -> Result<(), Failure> {
+    fn round(&mut self) -> Result<(), SuiteFailure> {
         let before = self.scheduler.statistics();
         let recurrent = |case: &mut Self| case.recurrent.pick(&mut case.random).clone();
         self.measure(|rows| &mut rows.recurrent, Ok(()), recurrent);
@@ -163,7 +163,7 @@ impl Case for Decisions {
         Ok(())
     }
 
-    fn finish(self: Box<Self>) -> Vec<Row> {
+    fn finish(self: Box<Self>) -> Vec<ReportRow> {
         let Rows { recurrent, types, cold, unschedulable } = self.rows;
         let served = [recurrent, types, cold].into_iter();
         served.chain(unschedulable.into_iter().map(|(_, row)| row)).filter_map(Series::finish).collect()
@@ -179,7 +179,7 @@ impl Rows {
 
 /// The VMs that arrive and leave between decisions.
 struct Churn {
-    fleet: Rc<Fleet>,
+    fleet: Rc<FilledFleet>,
     /// The recurrent requests, separate from the decider's request classes.
     prepared: Vec<Prepared>,
     staying: VecDeque<ConsumerId>,

@@ -2,15 +2,15 @@
 
 use std::rc::Rc;
 
-use super::{Failure, Options};
-use crate::fleet::{Fleet, FleetSpec};
+use super::{SuiteFailure, SuiteOptions};
+use crate::fleet::{FilledFleet, FilledFleetSpec};
 use crate::report::Parameters;
 use crate::series::parameters;
 
 /// Every fleet built so far.
 pub(super) struct Fleets {
     seed: u64,
-    built: Vec<Rc<Fleet>>,
+    built: Vec<Rc<FilledFleet>>,
 }
 
 impl Fleets {
@@ -23,9 +23,9 @@ impl Fleets {
         &mut self,
         hosts: u32,
         fill: u32,
-        go_on: &dyn Fn(&str) -> Result<(), Failure>,
-    ) -> Result<Rc<Fleet>, Failure> {
-        let spec = FleetSpec { hosts, fill, seed: self.seed };
+        go_on: &dyn Fn(&str) -> Result<(), SuiteFailure>,
+    ) -> Result<Rc<FilledFleet>, SuiteFailure> {
+        let spec = FilledFleetSpec { hosts, fill, seed: self.seed };
         if let Some(known) = self.built.iter().find(|fleet| fleet.spec == spec) {
             return Ok(Rc::clone(known));
         }
@@ -38,20 +38,21 @@ impl Fleets {
     /// All fleets of the options, in order of size and fill.
     pub(super) fn all(
         &mut self,
-        options: &Options,
-        go_on: &dyn Fn(&str) -> Result<(), Failure>,
-    ) -> Result<Vec<Rc<Fleet>>, Failure> {
+        options: &SuiteOptions,
+        go_on: &dyn Fn(&str) -> Result<(), SuiteFailure>,
+    ) -> Result<Vec<Rc<FilledFleet>>, SuiteFailure> {
         let sizes = options.hosts.iter();
         let each = sizes.flat_map(|&hosts| options.fills.iter().map(move |&fill| (hosts, fill)));
         each.map(|(hosts, fill)| self.get(hosts, fill, go_on)).collect()
     }
 }
 
-pub(super) fn build(spec: FleetSpec) -> Result<Fleet, Failure> {
-    Fleet::build(spec).map_err(|reason| Failure::Fleet { hosts: spec.hosts, reason: reason.to_string() })
+pub(super) fn build(spec: FilledFleetSpec) -> Result<FilledFleet, SuiteFailure> {
+    FilledFleet::build(spec)
+        .map_err(|reason| SuiteFailure::Fleet { hosts: spec.hosts, reason: reason.to_string() })
 }
 
 /// The parameters of a fleet.
-pub(super) fn parameters_of(spec: FleetSpec) -> Parameters {
+pub(super) fn parameters_of(spec: FilledFleetSpec) -> Parameters {
     parameters([("hosts", spec.hosts.into()), ("fill", spec.fill.into())])
 }

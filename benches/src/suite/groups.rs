@@ -4,10 +4,10 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::fleets::parameters_of;
-use super::{Case, Effort, Failure};
-use crate::fleet::Fleet;
+use super::{Case, Effort, SuiteFailure};
+use crate::fleet::FilledFleet;
 use crate::group::GroupClaim;
-use crate::report::{Row, Unit};
+use crate::report::{ReportRow, RowUnit};
 use crate::series::Series;
 
 /// The numbers of instances per request.
@@ -17,7 +17,7 @@ const INSTANCES: [usize; 4] = [1, 4, 16, 64];
 pub(super) struct Groups {
     label: String,
     effort: Effort,
-    fleet: Rc<Fleet>,
+    fleet: Rc<FilledFleet>,
     claim: GroupClaim,
     grouped: Series,
     alone: Series,
@@ -26,15 +26,16 @@ pub(super) struct Groups {
 impl Groups {
     /// Every size for which the fleet has enough free hosts. `number` distinguishes fleets.
     pub(super) fn on(
-        fleet: &Rc<Fleet>,
+        fleet: &Rc<FilledFleet>,
         number: usize,
         effort: Effort,
-    ) -> Result<Vec<Box<dyn Case>>, Failure> {
+    ) -> Result<Vec<Box<dyn Case>>, SuiteFailure> {
         let mut cases: Vec<Box<dyn Case>> = Vec::new();
         for instances in INSTANCES {
             let id = (number * INSTANCES.len() * 64 + instances) as u64;
-            let claim = GroupClaim::new(&fleet.index, id, instances)
-                .map_err(|error| Failure::Fleet { hosts: fleet.spec.hosts, reason: error.to_string() })?;
+            let claim = GroupClaim::new(&fleet.index, id, instances).map_err(|error| {
+                SuiteFailure::Fleet { hosts: fleet.spec.hosts, reason: error.to_string() }
+            })?;
             cases.extend(
                 claim.map(|claim| Box::new(Self::new(fleet, instances, claim, effort)) as Box<dyn Case>),
             );
@@ -42,12 +43,12 @@ impl Groups {
         Ok(cases)
     }
 
-    fn new(fleet: &Rc<Fleet>, instances: usize, claim: GroupClaim, effort: Effort) -> Self {
+    fn new(fleet: &Rc<FilledFleet>, instances: usize, claim: GroupClaim, effort: Effort) -> Self {
         let series = |policy: &str| {
             let mut parameters = parameters_of(fleet.spec);
             parameters.insert("instances".to_owned(), u32::try_from(instances).unwrap_or(u32::MAX).into());
             parameters.insert("policy".to_owned(), policy.into());
-            Series::new("claims/group", &parameters, Unit::Ns)
+            Series::new("claims/group", &parameters, RowUnit::Ns)
         };
         let (hosts, fill) = (fleet.spec.hosts, fleet.spec.fill);
         Self {
@@ -66,7 +67,7 @@ impl Case for Groups {
         self.label.clone()
     }
 
-    fn round(&mut self) -> Result<(), Failure> {
+    fn round(&mut self) -> Result<(), SuiteFailure> {
         let index = &self.fleet.index;
         // Alternates the two, so that drift of the machine affects both.
         for _ in 0..self.effort.samples / 4 {
@@ -87,7 +88,7 @@ impl Case for Groups {
         Ok(())
     }
 
-    fn finish(self: Box<Self>) -> Vec<Row> {
+    fn finish(self: Box<Self>) -> Vec<ReportRow> {
         [self.grouped, self.alone].into_iter().filter_map(Series::finish).collect()
     }
 }

@@ -8,8 +8,8 @@ use berth_placement::kernel::{Lanes, largest};
 use berth_traces::rng::stream;
 use rand::seq::SliceRandom;
 
-use super::{Case, Failure, Options};
-use crate::report::{Row, Unit};
+use super::{Case, SuiteFailure, SuiteOptions};
+use crate::report::{ReportRow, RowUnit};
 use crate::series::{Series, parameters};
 
 /// Sizes that fit the first, second and last cache, and none.
@@ -19,7 +19,7 @@ const READ: usize = 64 << 20;
 /// The number of loads between two clock reads.
 const STEPS: u32 = 100_000;
 
-pub(super) fn cases(options: &Options) -> impl Iterator<Item = Box<dyn Case>> {
+pub(super) fn cases(options: &SuiteOptions) -> impl Iterator<Item = Box<dyn Case>> {
     let seed = options.seed;
     SIZES.into_iter().map(move |bytes| -> Box<dyn Case> { Box::new(Memory::new(bytes, seed)) })
 }
@@ -46,8 +46,8 @@ impl Memory {
             bytes,
             lanes: vec![Lanes::splat(1); bytes as usize / size_of::<Lanes>()],
             next,
-            read: Series::new("machine/read", &named, Unit::PerSecond),
-            chase: Series::new("machine/load", &named, Unit::Ns),
+            read: Series::new("machine/read", &named, RowUnit::PerSecond),
+            chase: Series::new("machine/load", &named, RowUnit::Ns),
         }
     }
 
@@ -75,7 +75,7 @@ impl Case for Memory {
         format!("reading {} KiB", self.bytes >> 10)
     }
 
-    fn round(&mut self) -> Result<(), Failure> {
+    fn round(&mut self) -> Result<(), SuiteFailure> {
         for _ in 0..5 {
             self.read();
             self.chase();
@@ -85,7 +85,7 @@ impl Case for Memory {
         Ok(())
     }
 
-    fn finish(self: Box<Self>) -> Vec<Row> {
+    fn finish(self: Box<Self>) -> Vec<ReportRow> {
         [self.read, self.chase].into_iter().filter_map(Series::finish).collect()
     }
 }

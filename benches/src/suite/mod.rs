@@ -19,8 +19,8 @@ use berth_scheduler::{Objective, Policy, Weights};
 
 use crate::Progress;
 use crate::machine::{Machine, commit, date};
-use crate::nova::Variant;
-use crate::report::{Report, Row, SCHEMA};
+use crate::nova::NovaVariant;
+use crate::report::{Report, ReportRow, SCHEMA};
 use fleets::Fleets;
 
 /// A set of related rows.
@@ -68,7 +68,7 @@ impl fmt::Display for Suite {
 /// An unknown name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("there is no {kind} {name}; it is one of {known}")]
-pub struct UnknownName {
+pub struct UnknownChoice {
     kind: &'static str,
     name: String,
     known: String,
@@ -78,9 +78,9 @@ pub(crate) fn named<T: Copy + fmt::Display>(
     kind: &'static str,
     known: &[T],
     name: &str,
-) -> Result<T, UnknownName> {
+) -> Result<T, UnknownChoice> {
     let text = |item: &T| item.to_string();
-    known.iter().copied().find(|item| text(item) == name).ok_or_else(|| UnknownName {
+    known.iter().copied().find(|item| text(item) == name).ok_or_else(|| UnknownChoice {
         kind,
         name: name.to_owned(),
         known: known.iter().map(text).collect::<Vec<_>>().join(", "),
@@ -88,23 +88,23 @@ pub(crate) fn named<T: Copy + fmt::Display>(
 }
 
 impl FromStr for Suite {
-    type Err = UnknownName;
+    type Err = UnknownChoice;
 
-    fn from_str(name: &str) -> Result<Self, UnknownName> {
+    fn from_str(name: &str) -> Result<Self, UnknownChoice> {
         named("suite", &Self::ALL, name)
     }
 }
 
 /// The objective of deciders: a policy by its name, or `nova` for Nova's default weights.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Goal {
+pub enum ObjectiveName {
     /// RAM, CPU and disk weighers with min-max normalisation.
     Nova,
     /// A policy.
     Policy(Policy),
 }
 
-impl Goal {
+impl ObjectiveName {
     /// All goals.
     pub const ALL: [Self; 5] = [
         Self::Nova,
@@ -131,23 +131,23 @@ impl Goal {
     }
 }
 
-impl fmt::Display for Goal {
+impl fmt::Display for ObjectiveName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
 }
 
-impl FromStr for Goal {
-    type Err = UnknownName;
+impl FromStr for ObjectiveName {
+    type Err = UnknownChoice;
 
-    fn from_str(name: &str) -> Result<Self, UnknownName> {
+    fn from_str(name: &str) -> Result<Self, UnknownChoice> {
         named("objective", &Self::ALL, name)
     }
 }
 
 /// The options of a run.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Options {
+pub struct SuiteOptions {
     /// The suites.
     pub suites: Vec<Suite>,
     /// The sizes of the fleets, in hosts.
@@ -155,9 +155,9 @@ pub struct Options {
     /// The percentages of used vCPUs.
     pub fills: Vec<u32>,
     /// The objectives of deciders.
-    pub goals: Vec<Goal>,
+    pub goals: Vec<ObjectiveName>,
     /// The variants of requests in the suite [`Suite::Nova`].
-    pub variants: Vec<Variant>,
+    pub variants: Vec<NovaVariant>,
     /// The number of rounds; a comparison at 99% needs at least five.
     pub rounds: u32,
     /// The seed of fleets and requests.
@@ -185,14 +185,14 @@ impl Effort {
     pub const QUICK: Self = Self { samples: 400, time: Duration::from_millis(100), simulated_vms: 50_000 };
 }
 
-impl Default for Options {
+impl Default for SuiteOptions {
     fn default() -> Self {
         Self {
             suites: Suite::ALL.to_vec(),
             hosts: vec![1_000, 10_000, 100_000],
             fills: vec![30, 80, 98, 99],
-            goals: vec![Goal::Nova, Goal::Policy(Policy::BestFit)],
-            variants: Variant::ALL.to_vec(),
+            goals: vec![ObjectiveName::Nova, ObjectiveName::Policy(Policy::BestFit)],
+            variants: NovaVariant::ALL.to_vec(),
             rounds: 7,
             seed: 1,
             effort: Effort::FULL,
@@ -209,15 +209,15 @@ trait Case {
     ///
     /// # Errors
     /// The measured operation gave a wrong result.
-    fn round(&mut self) -> Result<(), Failure>;
+    fn round(&mut self) -> Result<(), SuiteFailure>;
 
     /// Returns the rows.
-    fn finish(self: Box<Self>) -> Vec<Row>;
+    fn finish(self: Box<Self>) -> Vec<ReportRow>;
 }
 
 /// Why a run has no result.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Failure {
+pub enum SuiteFailure {
     /// The run was stopped.
     #[error("ended early; nothing was written")]
     Stopped,
@@ -242,10 +242,14 @@ pub enum Failure {
 /// Runs the suites. `progress` receives the next step and returns whether to continue.
 ///
 /// # Errors
-/// See [`Failure`].
-pub fn run(options: &Options, command: Vec<String>, progress: &Progress<'_>) -> Result<Report, Failure> {
+/// See [`SuiteFailure`].
+pub fn run(
+    options: &SuiteOptions,
+    command: Vec<String>,
+    progress: &Progress<'_>,
+) -> Result<Report, SuiteFailure> {
     let (machine, commit, date) = (Machine::here(), commit(), date());
-    let go_on = |what: &str| if progress(what) { Ok(()) } else { Err(Failure::Stopped) };
+    let go_on = |what: &str| if progress(what) { Ok(()) } else { Err(SuiteFailure::Stopped) };
     let mut cases: Vec<Box<dyn Case>> = Vec::new();
     let mut fleets = Fleets::new(options.seed);
     for suite in &options.suites {

@@ -6,15 +6,15 @@ use std::time::Instant;
 
 use berth_scheduler::hosts::HostRow as Host;
 
-use super::{Case, Effort, Failure, Options};
-use crate::nova::{Removed, Variant, World, Wrong};
-use crate::report::{Row, Unit};
+use super::{Case, Effort, SuiteFailure, SuiteOptions};
+use crate::nova::{NovaVariant, RemovedCounts, World, Wrong};
+use crate::report::{ReportRow, RowUnit};
 use crate::series::{Series, parameters};
 
 pub(super) fn cases(
-    options: &Options,
-    go_on: &dyn Fn(&str) -> Result<(), Failure>,
-) -> Result<Vec<Box<dyn Case>>, Failure> {
+    options: &SuiteOptions,
+    go_on: &dyn Fn(&str) -> Result<(), SuiteFailure>,
+) -> Result<Vec<Box<dyn Case>>, SuiteFailure> {
     let mut cases: Vec<Box<dyn Case>> = Vec::new();
     for &hosts in &options.hosts {
         for &variant in &options.variants {
@@ -61,7 +61,7 @@ struct Decisions {
 }
 
 impl Decisions {
-    fn new(variant: Variant, hosts: u32, options: &Options) -> Self {
+    fn new(variant: NovaVariant, hosts: u32, options: &SuiteOptions) -> Self {
         let world = World::new(variant, hosts, options.seed);
         let ranked = [Search::Ranked, Search::Counted].into_iter().filter(|_| world.is_ranked());
         let row = |search: Search| {
@@ -71,7 +71,7 @@ impl Decisions {
                 ("hosts", hosts.into()),
                 ("search", search_name.as_str().into()),
             ]);
-            (search, Series::new(NAME, &parameters, Unit::Ns))
+            (search, Series::new(NAME, &parameters, RowUnit::Ns))
         };
         let took = ranked.chain([Search::Exhaustive]).map(row).collect();
         Self { label: format!("nova, {hosts} hosts, {variant}"), effort: options.effort, world, took }
@@ -83,10 +83,10 @@ impl Case for Decisions {
         self.label.clone()
     }
 
-    fn round(&mut self) -> Result<(), Failure> {
+    fn round(&mut self) -> Result<(), SuiteFailure> {
         for (search, series) in &mut self.took {
             measure(&mut self.world, *search, self.effort, series)
-                .map_err(|wrong| Failure::Wrong { name: NAME, found: wrong.to_string() })?;
+                .map_err(|wrong| SuiteFailure::Wrong { name: NAME, found: wrong.to_string() })?;
             series.end_round();
         }
         self.world.clear();
@@ -94,7 +94,7 @@ impl Case for Decisions {
         Ok(())
     }
 
-    fn finish(self: Box<Self>) -> Vec<Row> {
+    fn finish(self: Box<Self>) -> Vec<ReportRow> {
         self.took.into_iter().filter_map(|(_, series)| series.finish()).collect()
     }
 }
@@ -127,7 +127,7 @@ fn measure(world: &mut World, search: Search, effort: Effort, series: &mut Serie
 struct Decided {
     chosen: Option<Host>,
     /// The number of hosts that each filter removed, if counted.
-    removed: Option<Removed>,
+    removed: Option<RemovedCounts>,
     started: Instant,
     ended: Instant,
 }

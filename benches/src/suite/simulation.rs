@@ -7,13 +7,13 @@ use berth_scheduler::Policy;
 use berth_simulator::{Observer, SimulationOptions as Replay, simulate};
 use berth_traces::{Micros, TraceHost, Vm, reference};
 
-use super::{Case, Failure, Options};
-use crate::report::{Row, Unit};
+use super::{Case, SuiteFailure, SuiteOptions};
+use crate::report::{ReportRow, RowUnit};
 use crate::series::{Series, parameters};
 
 const SETS: [&str; 2] = ["s1k", "s10k"];
 
-pub(super) fn cases(options: &Options) -> Vec<Box<dyn Case>> {
+pub(super) fn cases(options: &SuiteOptions) -> Vec<Box<dyn Case>> {
     SETS.into_iter().map(|name| Box::new(Simulation::new(name, options)) as Box<dyn Case>).collect()
 }
 
@@ -27,13 +27,13 @@ struct Simulation {
 }
 
 impl Simulation {
-    fn new(name: &'static str, options: &Options) -> Self {
+    fn new(name: &'static str, options: &SuiteOptions) -> Self {
         let hosts = reference::set(name).expect("a known name").hosts();
         let mut parameters = parameters([("set", name.into()), ("policy", Policy::BestFit.name().into())]);
         if options.effort.simulated_vms < u64::MAX {
             parameters.insert("vms".to_owned(), options.effort.simulated_vms.into());
         }
-        let placements = Series::new("simulation/placements", &parameters, Unit::PerSecond);
+        let placements = Series::new("simulation/placements", &parameters, RowUnit::PerSecond);
         Self { name, most: options.effort.simulated_vms, hosts, vms: Vec::new(), placements }
     }
 }
@@ -43,7 +43,7 @@ impl Case for Simulation {
         format!("simulation of {}", self.name)
     }
 
-    fn round(&mut self) -> Result<(), Failure> {
+    fn round(&mut self) -> Result<(), SuiteFailure> {
         if self.vms.is_empty() {
             let vms = reference::set(self.name).expect("a known name").vms();
             let most = usize::try_from(self.most).unwrap_or(usize::MAX);
@@ -54,13 +54,13 @@ impl Case for Simulation {
         let outcome = simulate(&self.hosts, self.vms.iter().cloned().map(Ok), options, &mut Nobody);
         let took = started.elapsed();
         let outcome =
-            outcome.map_err(|error| Failure::Wrong { name: "simulation", found: error.to_string() })?;
+            outcome.map_err(|error| SuiteFailure::Wrong { name: "simulation", found: error.to_string() })?;
         self.placements.rate(outcome.totals.placed, took);
         self.placements.end_round();
         Ok(())
     }
 
-    fn finish(self: Box<Self>) -> Vec<Row> {
+    fn finish(self: Box<Self>) -> Vec<ReportRow> {
         self.placements.finish().into_iter().collect()
     }
 }

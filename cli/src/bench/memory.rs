@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use berth_benches::Progress;
-use berth_benches::memory::{self, Failure};
-use berth_benches::suite::{Goal, Options};
+use berth_benches::memory::{self, MemoryFailure};
+use berth_benches::suite::{ObjectiveName, SuiteOptions};
 use clap::Args;
 
 use super::measured::{measured, shown_command};
@@ -22,8 +22,8 @@ pub(super) struct Memory {
     vms: u32,
     /// A decider for each of these: nova (its default weighers), bestfit, bestfit-cpu, firstfit,
     /// worstfit
-    #[arg(long, value_name = "NAME", value_delimiter = ',', default_values_t = Options::default().goals)]
-    objective: Vec<Goal>,
+    #[arg(long, value_name = "NAME", value_delimiter = ',', default_values_t = SuiteOptions::default().goals)]
+    objective: Vec<ObjectiveName>,
     /// Write the result to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -31,8 +31,9 @@ pub(super) struct Memory {
 
 impl Memory {
     pub(super) fn run(self) -> Result<Ending> {
-        let options = memory::Options { hosts: self.hosts, vms: self.vms, goals: unique(&self.objective) };
+        let options =
+            memory::MemoryOptions { hosts: self.hosts, vms: self.vms, goals: unique(&self.objective) };
         let run = |progress: &Progress<'_>| memory::run(&options, shown_command(), progress);
-        measured(run, |failure| matches!(failure, Failure::Stopped), self.json)
+        measured(run, |failure| matches!(failure, MemoryFailure::Stopped), self.json)
     }
 }
