@@ -167,7 +167,7 @@ async fn durable_moment(epoch: &Epoch) -> Result<(Snapshot, FleetState), String>
             Ok(moment)
         }
         Access::ReadOnly(_) => moment().await,
-        Access::Down(reason) => Err(format!("the state is being read again, because {reason}")),
+        Access::Down(reason) => Err(format!("the service is reloading its state, because {reason}")),
         Access::Volatile => Err("the state of this service is on no disk".to_owned()),
     }
 }

@@ -16,6 +16,7 @@
 //! | `limits.rs` | limits per request: `docs/limits.md` |
 //! | `budget.rs` | amounts that callers share, with a bound for one and for all |
 //! | `in_flight.rs` | the bound of bytes in flight, and its message |
+//! | `task.rs` | tasks that run as long as the service, for its health |
 //! | `turns.rs`, `searches.rs` | callers take turns; searches for candidates and other lengthy requests on threads of their own |
 //! | `lengthy.rs` | which requests are lengthy |
 //! | `arriving.rs` | a message that arrives in parts |

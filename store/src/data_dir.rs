@@ -132,7 +132,7 @@ pub enum DataError {
     #[error("{0}: the file is damaged")]
     Mark(PathBuf),
     /// A store that was just written does not read back as written.
-    #[error("{0}: what was written is not what is read")]
+    #[error("{0}: the store that was just written does not read back as written")]
     Different(PathBuf),
     /// The store has no records, not even a format record.
     #[error("{0}: the store is empty")]

@@ -68,7 +68,7 @@ pub struct OpenError(#[from] redb::Error);
 impl OpenError {
     /// The error for a store on whose pages redb panicked.
     pub(crate) fn panicked() -> Self {
-        Self(redb::Error::Corrupted("a page is not what it has to be".to_owned()))
+        Self(redb::Error::Corrupted("a page of the file is damaged".to_owned()))
     }
 
     /// The operating system's error kind, if the operating system caused the error.

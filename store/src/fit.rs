@@ -167,7 +167,7 @@ impl<F: FleetRecords> Fitting<F> {
             {
                 provider.parent = None;
                 let name = Arc::clone(&provider.name);
-                self.note(format_args!("the provider {name} is a root now: the one it stood below is lost"));
+                self.note(format_args!("the provider {name} is a root provider now: its parent is lost"));
             }
         }
         self.fit_inventories();
@@ -227,8 +227,8 @@ impl<F: FleetRecords> Fitting<F> {
             }
             let held = consumer.allocations.len();
             consumer.allocations.retain(|held| {
-                let is_there = providers.contains_key(&held.row) && classes.contains_key(&held.class);
-                if !is_there {
+                let is_known = providers.contains_key(&held.row) && classes.contains_key(&held.class);
+                if !is_known {
                     let (amount, row, class) = (held.amount, held.row, held.class.0);
                     notes.push(format!(
                         "dropped {amount} of class {} that consumer {uuid} holds on {}: that is lost",
@@ -240,7 +240,7 @@ impl<F: FleetRecords> Fitting<F> {
                             .map_or_else(|| row.to_string(), |provider| provider.name.to_string()),
                     ));
                 }
-                is_there
+                is_known
             });
             let is_left = held == 0 || !consumer.allocations.is_empty();
             if !is_left {

@@ -38,7 +38,7 @@ pub enum StateError {
     #[error("the store is of format {0}; this release of Berth reads formats up to {FORMAT}")]
     Later(u32),
     /// The records are inconsistent with each other.
-    #[error("the records do not belong together: {0}")]
+    #[error("the records contradict each other: {0}")]
     Inconsistent(#[from] Inconsistency),
 }
 
@@ -62,7 +62,7 @@ enum Unfit {
     Format(u32),
     #[error("the store does not state its format")]
     NoFormat,
-    #[error("it stands where no such record can")]
+    #[error("the record is out of place")]
     Order,
 }
 

@@ -91,22 +91,26 @@ fn facts(metadata: &std::collections::HashMap<String, String>) -> String {
 /// The command or page that helps.
 fn hint(status: &Status, details: &ErrorDetails, reason: &str) -> Option<String> {
     let by_reason = match reason {
-        "NO_VALID_HOST" => Some("`berth explain`, with the same options, says what would find a host."),
-        "QUOTA_EXCEEDED" => Some("`berth quota show` says what the project may have, and has."),
+        "NO_VALID_HOST" => {
+            Some("`berth explain`, with the same options, shows which changes would find a host.")
+        }
+        "QUOTA_EXCEEDED" => Some("`berth quota show` shows the quota and the usage of the project."),
         "AGENT_CONNECTED" => Some("Stop the host's agent first."),
         "LOCKED" => Some("`berth server unlock` unlocks it."),
         _ => None,
     };
     let by_code = || match status.code() {
         Code::NotFound => details.resource_info().and_then(|resource| list_of(&resource.resource_type)),
-        Code::PermissionDenied | Code::Unauthenticated => {
-            Some("docs/tls.md says which role may do what, and how to get its certificate (--cert, --key).")
+        Code::PermissionDenied | Code::Unauthenticated => Some(
+            "docs/tls.md lists the roles and their rights, and how to get a certificate (--cert, --key).",
+        ),
+        Code::Unimplemented => {
+            Some("The service does not know this call: it is another version than this command.")
         }
-        Code::Unimplemented => Some("The service is of another version than this command."),
         Code::DeadlineExceeded | Code::Cancelled => {
-            Some("The service did not answer in time; it may still do it.")
+            Some("The service did not answer in time; the operation may still complete.")
         }
-        Code::Aborted => Some("Somebody else changed it meanwhile: look at it, and try again."),
+        Code::Aborted => Some("Another request changed it in the meantime: read it again, and retry."),
         _ => None,
     };
     by_reason.or_else(by_code).map(ToOwned::to_owned)
@@ -115,13 +119,13 @@ fn hint(status: &Status, details: &ErrorDetails, reason: &str) -> Option<String>
 /// The command that lists what exists.
 fn list_of(kind: &str) -> Option<&'static str> {
     Some(match kind {
-        "host" => "`berth host list` says which there are.",
-        "aggregate" => "`berth aggregate list` says which there are.",
-        "flavor" => "`berth flavor list` says which there are.",
+        "host" => "`berth host list` lists the hosts.",
+        "aggregate" => "`berth aggregate list` lists the aggregates.",
+        "flavor" => "`berth flavor list` lists the flavors.",
         "server group" => {
-            "`berth server-group list --all-projects` says which there are, and of which project."
+            "`berth server-group list --all-projects` lists the server groups and their projects."
         }
-        "instance" => "`berth server list --all-projects` says which there are, and of which project.",
+        "instance" => "`berth server list --all-projects` lists the servers and their projects.",
         _ => return None,
     })
 }

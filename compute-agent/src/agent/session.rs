@@ -100,7 +100,7 @@ mod tests {
         for code in [Code::InvalidArgument, Code::FailedPrecondition, Code::PermissionDenied] {
             assert!(is_refusal(&Status::new(code, "hello.host: has the character ':'")), "{code:?}");
         }
-        assert!(!is_refusal(&Status::unavailable("the state is being read again")));
+        assert!(!is_refusal(&Status::unavailable("the service is reloading its state")));
         assert!(!is_refusal(&Status::from_error(Box::new(std::io::Error::from(
             std::io::ErrorKind::PermissionDenied
         )))));

@@ -153,7 +153,10 @@ impl Creation {
         }
         let hints = self.hints.values().map(|hint| hint.len()).sum::<usize>();
         if hints + self.hints.len() > MAX_ENTRIES || self.hints.values().flatten().any(too_long) {
-            return Err(FleetError::field("hints", format!("more than {MAX_ENTRIES}, or too long")));
+            let problem = format!(
+                "has more than {MAX_ENTRIES} names and values, or values of more than {MAX_TEXT} characters"
+            );
+            return Err(FleetError::field("hints", problem));
         }
         let zone = self.availability_zone.to_string();
         let texts =

@@ -17,7 +17,7 @@ pub enum SelectError {
         wanted: usize,
     },
     /// Concurrent claims invalidated every attempt. There may be capacity: retry the request.
-    #[error("outrun by other requests {attempts} times")]
+    #[error("{attempts} claims in a row were refused: other requests took the capacity")]
     Outrun {
         /// The number of attempts.
         attempts: usize,

@@ -195,7 +195,7 @@ mod tests {
         assert_eq!(codes(&service).await, [Code::Unavailable; 3]);
         assert!(!*service.serving().borrow());
         let refused = read(&service, Request::new(()), |_, ()| Ok::<_, Status>(())).await.unwrap_err();
-        assert_eq!(refused.message(), "the state is being read again, because the disk is gone");
+        assert_eq!(refused.message(), "the service is reloading its state, because the disk is gone");
     }
 
     #[tokio::test]

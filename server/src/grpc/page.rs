@@ -32,9 +32,10 @@ impl Page {
         let size = checked(size)?;
         let after = match token {
             "" => None,
-            token => {
-                Some(Uuid::try_parse(token).map_err(|_| bad_field("page_token", "is not that of a page"))?)
-            }
+            token => Some(
+                Uuid::try_parse(token)
+                    .map_err(|_| bad_field("page_token", "is not a token of this service"))?,
+            ),
         };
         Ok(Self { size, after })
     }

@@ -84,7 +84,7 @@ impl Revocations {
             }
             Err(problem) => {
                 let path = self.path.display();
-                tracing::error!(%path, %problem, "THE LIST OF REVOKED CERTIFICATES CANNOT BE USED: the one before stays in force");
+                tracing::error!(%path, %problem, "the list of revoked certificates cannot be used; the previous list stays in force");
             }
         }
     }
@@ -98,7 +98,7 @@ impl Revocations {
         let Some((own, issuers)) = chain.split_first() else { return false };
         let verified = list.verifier.verify_client_cert(own, issuers, UnixTime::now());
         if let Err(error) = &verified {
-            tracing::warn!(certificate = &**key, %error, "a client's certificate is of no use any more");
+            tracing::warn!(certificate = &**key, %error, "a client's certificate is revoked or has expired");
         }
         if list.standing.len() >= REMEMBERED {
             list.standing.clear();

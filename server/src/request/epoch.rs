@@ -39,7 +39,7 @@ pub(crate) enum Purpose {
 /// The reason why a request is not admitted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NotAdmitted {
-    #[error("the state is being read again, because {0}")]
+    #[error("the service is reloading its state, because {0}")]
     Down(Arc<str>),
     #[error("changes are refused for now: they would not be durable, because {0}")]
     ReadOnly(Arc<str>),
@@ -47,9 +47,7 @@ pub(crate) enum NotAdmitted {
 
 /// The reason why a response cannot be sent: the store failed before the state was durable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the state of this moment could not be made durable, because {0}; what was asked for may have been taken back"
-)]
+#[error("the store failed: {0}; the outcome of this request is unknown, read the state again")]
 pub(crate) struct OutcomeUnknown(pub(crate) Arc<str>);
 
 impl Epoch {

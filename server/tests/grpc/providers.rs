@@ -106,7 +106,7 @@ async fn a_list_comes_in_pages_in_order_of_uuid() {
     let wanted = v1::ListProvidersRequest { page_size: 1001, ..Default::default() };
     bad_field(client.list_providers(wanted).await, "page_size", "at most 1000");
     let wanted = v1::ListProvidersRequest { page_token: "2".into(), ..Default::default() };
-    bad_field(client.list_providers(wanted).await, "page_token", "is not that of a page");
+    bad_field(client.list_providers(wanted).await, "page_token", "is not a token of this service");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -87,7 +87,7 @@ pub(crate) fn call(client: &mut Client, cell: usize, call: &Call) -> io::Result<
         &Call::ReadUsed(number) => read_provider(client, cell, number, "usages"),
     }?;
     Ok(match reply.status {
-        503 if reply.body.to_string().contains("taken back") => Outcome::Unknown,
+        503 if reply.body.to_string().contains("outcome of this request is unknown") => Outcome::Unknown,
         503 => Outcome::Refused,
         _ => Outcome::Answered(answer(cell, call, &reply)),
     })

@@ -142,7 +142,7 @@ fn failures_of_the_call_are_printed_with_a_hint() {
         (Status::permission_denied("readers may not"), "readers may not\ndocs/tls.md"),
         (Status::unimplemented("no such call"), "another version"),
         (Status::deadline_exceeded("too late"), "did not answer in time"),
-        (Status::aborted("changed"), "try again"),
+        (Status::aborted("changed"), "read it again, and retry"),
     ] {
         fake.refuses("Unpause", status);
         let message = fake.fail(1, "server unpause web");

@@ -265,7 +265,7 @@ mod tests {
         service.begin_epoch(Epoch { index, fleet, access: Access::Down("the disk is gone".into()) });
         assert_eq!(end(watched).await, Code::Unavailable);
         let refused = watch(&service, "1H").err().unwrap();
-        assert_eq!(refused.message(), "the state is being read again, because the disk is gone");
+        assert_eq!(refused.message(), "the service is reloading its state, because the disk is gone");
     }
 
     #[tokio::test]

@@ -18,7 +18,7 @@ pub(super) fn ask(call: &Call<'_>, wanted: &v1::ScheduleRequest) -> Result<Ask, 
     let flavor = match &wanted.size {
         Some(Size::Flavor(flavor)) => read_flavor(flavor.clone()),
         Some(Size::FlavorName(name)) => call.fleet.read(|fleet| fleet.flavor(name).cloned())?,
-        None => return Err(bad_field("flavor", "or flavor_name is required").into()),
+        None => return Err(bad_field("flavor", "is missing, and so is flavor_name").into()),
     };
     let hints = hints(&wanted.hints);
     Ok(Ask {

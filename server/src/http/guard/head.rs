@@ -33,7 +33,7 @@ pub(crate) enum Violation {
     Lengths,
     #[error("there is a Content-Length header together with Transfer-Encoding")]
     LengthAndCoding,
-    #[error("the transfer coding is another than chunked")]
+    #[error("the transfer coding is not chunked")]
     Coding,
     #[error("the head has a header that is the server's own")]
     Reserved,

@@ -39,15 +39,15 @@ pub(crate) fn options(options: &ServiceOptions, stop: Stop) -> candidates::Searc
 
 /// The response to a search would have more bytes than permitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the answer would have more than {0} bytes; a smaller limit needs fewer")]
+#[error("the response would have more than {0} bytes; set a smaller `limit` in the query")]
 pub(crate) struct ResponseTooLong(pub(crate) usize);
 
 /// The message of a search that took too long.
 pub(crate) fn out_of_time(limits: &Limits) -> String {
     let seconds = limits.candidate_time.as_secs_f64();
     format!(
-        "more than {seconds} seconds are needed to find the allocation candidates; a smaller limit or fewer request \
-         groups need less"
+        "more than {seconds} seconds are needed to find the allocation candidates; set a smaller `limit` in the \
+         query, or request fewer groups"
     )
 }
 
