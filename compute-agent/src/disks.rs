@@ -117,7 +117,7 @@ impl Offers {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Offers the disks to those who have the ticket; `None` to nobody.
+    /// Offers the disks to clients with the ticket; `None` to nobody.
     pub(crate) fn set(&self, migration: Uuid, ticket: Option<&str>) {
         match ticket {
             Some(ticket) => drop(self.tickets().insert(migration, ticket.to_owned())),
@@ -125,7 +125,7 @@ impl Offers {
         }
     }
 
-    /// Whether the disks are offered to those who have the ticket.
+    /// Whether the disks are offered to clients with the ticket.
     fn admits(&self, migration: Uuid, ticket: &str) -> bool {
         !ticket.is_empty() && self.tickets().get(&migration).is_some_and(|offered| offered == ticket)
     }

@@ -138,7 +138,7 @@ async fn disks_follow_the_guest_and_come_back() {
 }
 
 #[tokio::test]
-async fn disks_are_for_those_who_have_the_ticket_while_they_are_offered() {
+async fn disks_need_the_ticket_while_they_are_offered() {
     let hosts = Hosts::start(None, None).await;
     hosts.leave().await;
     hosts.offer(3, Some(TICKET)).await;

@@ -1,6 +1,6 @@
 //! Column kernels: 64 rows in, one mask word out.
 //!
-//! The only module of the workspace with `unsafe`: the vector forms, selected at run time by the
+//! The only module of the crate with `unsafe`: the vector forms, selected at run time by the
 //! processor's features. Each has a scalar twin and a property test that both agree.
 
 /// The number of classes compared at once: those that every VM requests.

@@ -146,7 +146,8 @@ fn a_snapshot_is_of_one_moment() {
     }
     drop(writer);
     let place = |turn: u32| {
-        let writes = [0, 1].map(|who: u32| write(who.into(), Row((turn + who) % 2), ClassId::VCPU, 8));
+        let writes =
+            [0, 1].map(|thread: u32| write(thread.into(), Row((turn + thread) % 2), ClassId::VCPU, 8));
         index.transfer(&writes, Timestamp(1)).expect("they swap");
     };
     place(0);

@@ -111,6 +111,6 @@ mod tests {
     #[test]
     fn values_are_split_and_trimmed() {
         let metadata = metadata(&["b, a", "a"]);
-        assert_eq!(metadata.parts("limit").expect("is there").iter().collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(metadata.parts("limit").expect("a value").iter().collect::<Vec<_>>(), ["a", "b"]);
     }
 }

@@ -149,7 +149,7 @@ fn capacity_that_a_refused_claim_held_for_a_moment_is_found_again() {
     assert_eq!(sound, Ok(()));
 }
 
-/// Now that all is quiet, every decider sees what is there: it finds a host if and only if there is
+/// Now that all is quiet, every decider sees the same: it finds a host if and only if there is
 /// one.
 fn assert_sound(index: &Arc<Index>, filled: Vec<Filled>, requests: &[Request]) {
     for (Filled { mut scheduler, .. }, (policy, _)) in filled.into_iter().zip(DECIDERS) {

@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_parts_are_there_in_order() {
+    fn all_parts_arrive_in_order() {
         for (expected, part) in [(0, 1_000), (0, 100_000), (300_000, 70_000), (10, 70_000)] {
             let whole: Vec<u8> = (0..300_000_u32).map(|number| number.to_le_bytes()[1]).collect();
             let mut arriving = Arriving::expecting(expected);

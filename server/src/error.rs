@@ -93,12 +93,12 @@ impl Failure {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "The request has failed.")
     }
 
-    /// Something that is needed for an answer is not there for the moment.
+    /// A dependency of the service is unavailable at present.
     pub(crate) fn unavailable(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
     }
 
-    /// The policy says no.
+    /// The policy refuses the request.
     pub(crate) fn forbidden(rule: &str) -> Self {
         Self::new(StatusCode::FORBIDDEN, format!("Policy does not allow {rule} to be performed."))
     }
@@ -119,12 +119,12 @@ impl Failure {
         Self { allow, ..Self::new(StatusCode::METHOD_NOT_ALLOWED, detail) }
     }
 
-    /// The client accepts nothing that is on offer.
+    /// The client accepts no media type that the service has.
     pub(crate) fn not_acceptable(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_ACCEPTABLE, detail)
     }
 
-    /// The state of things is against it.
+    /// The request conflicts with the current state.
     pub(crate) fn conflict(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, detail)
     }

@@ -85,8 +85,9 @@ pub(crate) fn nodelay(stream: TcpStream) -> TcpStream {
     stream
 }
 
-/// Serves a connection beside the others. It ends when it is idle, or when the client sends no head, no body, or takes no
-/// answer for too long, so one whose client is gone without a word needs no probes.
+/// Serves a connection beside the others. It ends when it is idle, or when the client takes
+/// too long to send a head or a body, or to receive a response. So a connection whose client has
+/// vanished ends without keepalive probes.
 fn connect(stream: TcpStream, service: &Arc<Service>, place: Connection, ending: &GracefulShutdown) {
     let limits = &service.options.limits;
     let activity = place.activity();

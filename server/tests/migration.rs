@@ -145,7 +145,7 @@ fn the_way_back_ends_where_it_began() {
     write_script(&mut script, Dialect::Sqlite, records(&index)).unwrap();
     let script = String::from_utf8(script).unwrap();
     run(SCHEMA);
-    for turn in ["into an empty database", "over what is there"] {
+    for turn in ["into an empty database", "over an existing state"] {
         run(&script);
         let again = read_dump(run(&Dialect::Sqlite.query()).as_bytes()).unwrap();
         assert_eq!(digest(&again), digest(&records(&index)), "{turn}");

@@ -121,8 +121,8 @@ fn slot(bytes: &[u8]) -> (u64, Option<PageNumber>) {
 /// The root of a table, from its entry in the tree of tables; `None` if the table is empty or the
 /// entry cannot be read.
 pub(crate) fn table_root(definition: &[u8]) -> Option<PageNumber> {
-    let is_there = *definition.get(9)? != 0;
-    is_there.then(|| page_number(definition, 10)).flatten()
+    let exists = *definition.get(9)? != 0;
+    exists.then(|| page_number(definition, 10)).flatten()
 }
 
 fn u32_at(bytes: &[u8], place: usize) -> Option<u32> {

@@ -14,8 +14,10 @@ use crate::step::Steps;
 
 /// Words and phrases to avoid. They match whole words in prose and in `snake_case` and `CamelCase`
 /// identifiers.
-const AVOIDED: [&str; 47] = [
+const AVOIDED: [&str; 57] = [
     "anew",
+    "are not there",
+    "are there",
     "deed",
     "deeds",
     "dice",
@@ -26,10 +28,13 @@ const AVOIDED: [&str; 47] = [
     "given back",
     "gives back",
     "giving back",
-    "hears of",
+    "hear of",
     "heard of",
+    "hears of",
     "hunt",
     "hunts",
+    "is not there",
+    "is there",
     "lately",
     "made so",
     "mended",
@@ -42,6 +47,7 @@ const AVOIDED: [&str; 47] = [
     "room",
     "rooms",
     "shall",
+    "somebody who",
     "stranger",
     "strangers",
     "take in",
@@ -50,6 +56,7 @@ const AVOIDED: [&str; 47] = [
     "telling",
     "tells",
     "testimony",
+    "those who",
     "told",
     "unheard",
     "untold",
@@ -61,7 +68,10 @@ const AVOIDED: [&str; 47] = [
     "wishing",
     "witness",
     "witnesses",
+    "work out",
     "worked out",
+    "working out",
+    "works out",
 ];
 
 /// Files that quote the words, and data.

@@ -61,14 +61,14 @@ fn broken_links(root: &Path, page: &Path, text: &str) -> Result<Vec<String>> {
         let (file, section) = target.split_once('#').map_or((target, None), |(file, at)| (file, Some(at)));
         let directory = root.join(page.parent().unwrap_or(Path::new("")));
         let file = if file.is_empty() { root.join(page) } else { directory.join(file) };
-        let is_there = match section {
+        let exists = match section {
             _ if !file.exists() => false,
             Some(section) if file.extension().is_some_and(|extension| extension == "md") => {
                 sections(&fs::read_to_string(&file)?).contains(section)
             }
             _ => true,
         };
-        if !is_there {
+        if !exists {
             broken.push(format!("{}: there is no {target}", page.display()));
         }
     }

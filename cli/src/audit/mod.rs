@@ -93,7 +93,7 @@ impl Audit {
     pub(crate) fn run(self) -> Result<Ending> {
         if self.heal.contains(&Heal::Leaked) && self.instances.is_none() && !self.servers {
             bail!(
-                "--heal leaked: --instances has to say who exists, or --servers where Berth alone makes instances"
+                "--heal leaked: --instances has to name the existing instances, or --servers where Berth alone makes instances"
             );
         }
         if self.heal.contains(&Heal::Leaked) && self.migrations.is_none() {

@@ -88,9 +88,9 @@ impl Offline {
 /// The directory is locked, so nothing changes between finding and healing.
 impl Healer for Offline {
     fn remove(&mut self, consumer: Uuid, _: &About) -> Result<Outcome> {
-        let is_there = self.contents.index.release_uncounted(ConsumerId::from(consumer)).is_some();
-        self.is_changed |= is_there;
-        Ok(if is_there { Outcome::Done } else { Outcome::Changed })
+        let has_held = self.contents.index.release_uncounted(ConsumerId::from(consumer)).is_some();
+        self.is_changed |= has_held;
+        Ok(if has_held { Outcome::Done } else { Outcome::Changed })
     }
 
     fn set_ratio(&mut self, provider: Uuid, class: &str, found: &Inventory, ratio: f64) -> Result<Outcome> {

@@ -12,7 +12,7 @@ use crate::table::Grid;
 pub(super) fn shown(findings: &Findings, steps: &[Step], now: u64) -> String {
     let mut text = String::new();
     match &findings.leaked {
-        None => text.push_str("Leaked consumers: not looked for; --instances says who exists\n"),
+        None => text.push_str("Leaked consumers: not looked for; --instances names the existing instances\n"),
         Some(leaked) => show_leaked(&mut text, leaked, now),
     }
     show_usage(&mut text, &findings.usage);

@@ -43,7 +43,7 @@ impl Pair {
     pub(super) fn write(&self, certified: &Certified) -> Result<()> {
         let files = [(&self.key, &certified.key, 0o600), (&self.certificate, &certified.certificate, 0o644)];
         if let Some((there, ..)) = files.iter().find(|(file, ..)| file.exists()) {
-            bail!("{} is there already; it is not overwritten", there.display());
+            bail!("{} exists already; it is not overwritten", there.display());
         }
         for (file, text, mode) in files {
             let made = OpenOptions::new().write(true).create_new(true).mode(mode).open(file);

@@ -35,7 +35,7 @@ impl Explain {
     async fn question(&self, client: &Client) -> Result<ExplainRequest> {
         let Some(flavor) = self.flavor.clone() else { bail!("--flavor: needed without --case") };
         let request = ScheduleRequest {
-            // Nothing is claimed: it stands for any.
+            // A placeholder: an explanation claims nothing.
             instances: vec![Uuid::nil().to_string()],
             size: Some(Size::FlavorName(flavor)),
             image: self.wanted.image()?,

@@ -116,7 +116,7 @@ fn what_is_wrong_with_the_arguments_is_said() {
     );
     assert!(said("audit --data data --instances none").contains("no instances at all"));
     assert!(said("audit --data nowhere").contains("nowhere"));
-    assert!(said("audit --data data --heal leaked").contains("--instances has to say"));
+    assert!(said("audit --data data --heal leaked").contains("--instances has to name"));
     let unsafe_heal = said("audit --data data --instances instances --heal leaked");
     assert!(unsafe_heal.contains("--migrations has to say"), "{unsafe_heal}");
     assert!(said("audit --url http://127.0.0.1:1").contains("http://127.0.0.1:1"));

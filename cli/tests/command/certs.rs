@@ -1,4 +1,4 @@
-//! `berth certs`: an authority, certificates, and a service that lets in who has one.
+//! `berth certs`: an authority, certificates, and a service that admits clients with one.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -29,7 +29,7 @@ fn an_authority_is_made_once() {
     assert_eq!((mode(&key), mode(&here.join("pki"))), (0o600, 0o700));
     let made = (fs::read(&certificate).unwrap(), fs::read(&key).unwrap());
     let error = fail(here, 1, "certs init --dir pki");
-    assert!(error.contains("pki/ca-key.pem is there already; it is not overwritten"), "{error}");
+    assert!(error.contains("pki/ca-key.pem exists already; it is not overwritten"), "{error}");
     assert_eq!(made, (fs::read(certificate).unwrap(), fs::read(key).unwrap()));
 }
 
@@ -46,14 +46,14 @@ fn what_cannot_be_issued_is_said() {
     );
     assert_eq!(mode(&here.join("pki/host-1-key.pem")), 0o600);
     for (line, code, words) in [
-        ("--role agent --name host-1", 1, "pki/host-1-key.pem is there already"),
+        ("--role agent --name host-1", 1, "pki/host-1-key.pem exists already"),
         ("--role agent --name h --uuid x", 2, "--uuid"),
         (
             "--role reader --name h --uuid 00000000-0000-4000-8000-000000000001",
             1,
             "--uuid: is for the role agent only",
         ),
-        ("--role agent --name ca", 1, "is there already"),
+        ("--role agent --name ca", 1, "exists already"),
         ("--role agent --name ../x", 1, "--name: has to be 1 to 64 letters"),
         ("--role server --name s --dns b\u{fc}cher", 1, "--dns: \"b\u{fc}cher\" is no DNS name"),
         ("--role root --name x", 2, "operator, service, reader, server, agent"),

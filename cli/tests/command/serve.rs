@@ -235,7 +235,7 @@ fn refused_settings_change_nothing() {
     serving.stop();
 }
 
-/// What was answered is there, however the process ended.
+/// Acknowledged changes are kept, however the process ended.
 #[test]
 fn a_killed_process_has_lost_nothing() {
     let directory = TempDir::new().unwrap();

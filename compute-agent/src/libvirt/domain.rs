@@ -128,7 +128,7 @@ fn disks(platform: &Platform, blueprint: &Blueprint, files: &Files) -> Vec<Eleme
         (blueprint.ephemeral_gb > 0, files.ephemeral()),
         (blueprint.swap_mb > 0, files.swap()),
     ];
-    let there = qcow2.into_iter().filter(|(is_there, _)| *is_there).map(|(_, path)| (path, "qcow2"));
+    let there = qcow2.into_iter().filter(|(exists, _)| *exists).map(|(_, path)| (path, "qcow2"));
     let all = there.chain([(files.config_drive(), "raw")]);
     all.zip('a'..)
         .map(|((path, format), letter)| disk(platform, (&path, format), blueprint.bus, letter))

@@ -213,7 +213,7 @@ mod tests {
             .stdin(std::process::Stdio::piped())
             .stdout(std::process::Stdio::piped())
             .spawn()
-            .expect("qemu-io is there");
+            .expect("qemu-io is installed");
         user.stdout.as_mut().expect("a pipe").read_exact(&mut [0]).expect("it opens the disk and prompts");
         let refused = DiskLocks::take(files()).expect_err("it is in use");
         assert!(refused.message.contains("still runs"), "{refused}");

@@ -158,7 +158,7 @@ pub(crate) fn build_canary(images: &Path) {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kvm/canary.S");
     let object = images.join("canary.o");
     let run = |command: &mut Command| {
-        let status = command.status().expect("binutils are there");
+        let status = command.status().expect("binutils are installed");
         assert!(status.success(), "{command:?}");
     };
     run(Command::new("as").arg("--32").arg("-o").arg(&object).arg(source));

@@ -63,7 +63,7 @@ async fn marked(cloud: &mut Cloud, directory: PathBuf, mib: u32) -> String {
     let write = format!("write -P 0x5a 0 {mib}M");
     let disk = directory.join(&it).join("disk.qcow2");
     let written = Command::new("qemu-io").args(["-f", "qcow2", "-c", &write]).arg(disk).output();
-    assert!(written.expect("qemu-io is there").status.success());
+    assert!(written.expect("qemu-io is installed").status.success());
     cloud.instances.start(named(&it)).await.expect("accepted");
     cloud.until(&it, "ACTIVE").await;
     cloud.until_said("kvm1", &it, "TICK", 2).await;

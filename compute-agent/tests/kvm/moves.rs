@@ -68,14 +68,15 @@ pub(crate) fn pattern(disk: &PathBuf, command: &str) -> bool {
         qemu_io.args(["-r", "-U"]);
     }
     let output = qemu_io.args(["-f", "qcow2", "-c", &format!("{command} -P 0x5a 0 1M")]).arg(disk).output();
-    let output = output.expect("qemu-io is there");
+    let output = output.expect("qemu-io is installed");
     let said = String::from_utf8_lossy(&output.stdout);
     output.status.success() && !said.contains("Pattern verification failed")
 }
 
 fn virtual_size(disk: &PathBuf) -> u64 {
     let mut info = Command::new("qemu-img");
-    let output = info.args(["info", "-U", "--output=json"]).arg(disk).output().expect("qemu-img is there");
+    let output =
+        info.args(["info", "-U", "--output=json"]).arg(disk).output().expect("qemu-img is installed");
     let info: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     info["virtual-size"].as_u64().expect("a number")
 }

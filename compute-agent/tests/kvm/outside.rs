@@ -165,7 +165,7 @@ async fn what_others_start_stop_and_undefine() {
         assert!(failed.fault.starts_with("the guest was undefined on kvm1"), "{}", failed.fault);
         assert_eq!(acted.cloud.books(HOST).await, (1, 0));
         let hard = v1::RebootRequest { instance: it.clone(), hard: true, ..Default::default() };
-        acted.cloud.instances.reboot(hard).await.expect("its disks are there");
+        acted.cloud.instances.reboot(hard).await.expect("its disks exist");
         acted.becomes("ACTIVE", "RUNNING").await;
         acted.cloud.until_said(HOST, &it, &up, boots).await;
     }

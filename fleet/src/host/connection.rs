@@ -34,8 +34,8 @@ impl Fleet {
         let patience = self.options.down_after;
         let session = self.connections.connect((host, boot_nonce), patience, now).map_err(|silence| {
             let message = format!(
-                "another agent speaks for host {host:?}: its last sign of life came {:.1} s ago. Are there two machines with this \
-                 name and UUID?",
+                "another agent speaks for host {host:?}: its last sign of life came {:.1} s ago. Check whether two machines have \
+                 this name and UUID",
                 silence.as_secs_f64()
             );
             FleetError::precondition(OTHER_AGENT, message)

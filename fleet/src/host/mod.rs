@@ -150,7 +150,7 @@ pub struct HostState {
     pub zone: String,
     /// The names of its aggregates.
     pub aggregates: Vec<String>,
-    /// The number of instances that are there or may have remains there.
+    /// The number of instances that are on it or may have remains on it.
     pub instances: usize,
     /// Inventories by class, summed over its tree, and what is used of them.
     pub stock: BTreeMap<String, (Inventory, u64)>,
@@ -298,8 +298,8 @@ impl Fleet {
             let message = format!("{staying} instances are on host {name:?}, or move from it or to it");
             return Err(FleetError::precondition(IN_USE, message));
         }
-        let is_there = |holder: &Uuid| there.contains(self.state.migrations.get(holder).unwrap_or(holder));
-        let others = self.holders(&host).iter().filter(|holder| !is_there(holder)).count();
+        let is_on_it = |holder: &Uuid| there.contains(self.state.migrations.get(holder).unwrap_or(holder));
+        let others = self.holders(&host).iter().filter(|holder| !is_on_it(holder)).count();
         if others > 0 {
             let message = format!("{others} consumers that are no instances hold capacity on host {name:?}");
             return Err(FleetError::precondition(IN_USE, message));

@@ -169,7 +169,7 @@ impl Instance {
         })
     }
 
-    /// The guest on the target of a live migration, before it is there.
+    /// The guest on the target of a live migration, before it has arrived.
     fn desired_arrival(&self) -> Option<DesiredGuest> {
         let transfer = self.transfer()?;
         Some(DesiredGuest {

@@ -1,7 +1,7 @@
 //! Evacuation: an instance whose host is down and fenced gets a guest on another host.
 //!
 //! ```text
-//!   any state but    host fenced            claimed              guest is there
+//!   any state but    host fenced            claimed              guest exists
 //!   deleted, shelved ─────────► evacuate_prep ──────► evacuate_finish ─────────► active, stopped on the target
 //!                                   │                  │  ▲    │                 the source is a leftover, disabled
 //!     no host, or the source is back:                  └──┘    │ no target is left

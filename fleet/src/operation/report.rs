@@ -202,7 +202,8 @@ impl Fleet {
         }
     }
 
-    /// A host of a move has nothing of the guest: it is one place less if it was to have nothing; else it is asked again.
+    /// A host of a move has no remains of the guest. If none were expected, the instance is no longer on that host; otherwise the
+    /// host gets the desired guest again.
     fn left_leftover(&mut self, uuid: Uuid, host: &str, now: Timestamp) {
         self.left_host(uuid, host);
         self.restore_source(uuid, now);

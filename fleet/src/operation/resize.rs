@@ -2,7 +2,7 @@
 //! gets another flavor there.
 //!
 //! ```text
-//!  active, stopped            claimed             disks set aside            guest is there
+//!  active, stopped            claimed             disks set aside            guest exists
 //!  ─────────────► resize_prep ──────► resize_migrating ──────► resize_finish ─────────────► resized
 //!                      │                     │                  │  ▲    │                    │   │
 //!    no host: as before│        source failed│                  └──┘    │ no target is left  │   │
@@ -12,7 +12,7 @@
 //!                                            ▼                          ▼                    ▼   ▼
 //!  active, stopped ◄──── resize_restoring ◄──────────────────────── resize_reverting   resize_confirming
 //!    on the source   guest            target has no remains                                  │
-//!                    is there                                  set-aside disks are gone      ▼
+//!                    exists                                    set-aside disks are gone      ▼
 //!                                                                         active, stopped on the target
 //! ```
 //!

@@ -661,8 +661,8 @@ impl World {
             GuestState::Shelved,
             GuestState::Absent,
         ];
-        let is_there = !matches!(guest.state, GuestState::Absent | GuestState::Shelved);
-        if is_there {
+        let exists = !matches!(guest.state, GuestState::Absent | GuestState::Shelved);
+        if exists {
             guest.state = states[state % states.len()];
             host.reports.push_back(guest.report(uuid));
         }

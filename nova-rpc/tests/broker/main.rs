@@ -234,7 +234,7 @@ async fn streams_are_read_once_and_on_from_where_a_connection_was_lost() {
     assert_eq!(served.count("messages"), 6, "no cast came again");
     served.stop().await.expect("ends without an error");
 
-    // The queues are there now, and are others than the defaults lead to.
+    // The queues exist now, and are not of the default kinds.
     let error = Served::start(rabbit.port(), RabbitOptions::default()).task.await.expect("ends");
     let error = error.expect_err("is refused").to_string();
     assert!(error.contains("amqp_durable_queues") && error.contains("'durable'"), "{error}");

@@ -51,7 +51,7 @@ fn answer(index: &Index, asked: &Asked) -> Answer {
         let taken = amounts.into_iter().map(|((provider, class), amount)| (provider, class, amount));
         let served =
             mappings.into_iter().map(|(suffix, providers)| (suffix, providers.into_iter().collect()));
-        let is_mapped = asked.version >= 34; // who serves which group
+        let is_mapped = asked.version >= 34; // which provider serves which group
         candidates.push((taken.collect(), if is_mapped { served.collect() } else { Vec::new() }));
     }
     candidates.sort();

@@ -32,8 +32,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// How an HTTP/2 connection begins. The service answers with its settings at once.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
-/// Why the service at this host and port refuses a connection; none if it does not, or is not
-/// there.
+/// Why the service at this host and port refuses a connection; none if it accepts it, or does not
+/// exist.
 #[must_use]
 pub fn refusal(host: &str, port: u16, credentials: &Credentials) -> Option<String> {
     let error = connect(host, port, credentials).err()?;

@@ -146,11 +146,11 @@ impl AmountEngine {
         self
     }
 
-    /// Works out a request once for many placements.
+    /// Compiles a request once for many placements.
     #[must_use]
     pub fn prepare(&mut self, request: Request) -> Prepared {
         self.core.refresh();
-        self.core.work_out(request)
+        self.core.compile(request)
     }
 
     /// The best host for the request at this moment. Takes nothing.
@@ -266,7 +266,7 @@ impl Core {
         self.view.touch(&self.index, row, |view, change| follow(&mut self.forest, &self.kinds, view, change));
     }
 
-    fn work_out(&mut self, request: Request) -> Prepared {
+    fn compile(&mut self, request: Request) -> Prepared {
         self.named.name(&request, self.view.topology());
         Prepared::new(request, &self.view)
     }
@@ -281,7 +281,7 @@ impl Core {
         }
         classes.get_or_insert_mut_ref(request, || {
             self.refresh();
-            self.work_out(request.clone())
+            self.compile(request.clone())
         })
     }
 

@@ -46,7 +46,7 @@ pub(crate) enum Decided {
 }
 
 impl Prepared {
-    /// Works out `request` against the view.
+    /// Compiles `request` against the view.
     #[must_use]
     pub fn new(request: Request, view: &View) -> Self {
         let mut prepared = Self {
@@ -188,7 +188,7 @@ impl Prepared {
             && !forbidden_aggregates.iter().filter(distinguishes_aggregate).any(is_in)
     }
 
-    /// Whether some class's unit rules refuse the amount asked for, or the class is not there: one
+    /// Whether some class's unit rules refuse the amount asked for, or the class does not exist: one
     /// answer per shape.
     fn refused_by(&self, shape: &[Option<Units>; CLASSES]) -> bool {
         self.template.iter().any(|allocation| {

@@ -151,7 +151,7 @@ impl Offers<'_> {
         self.known.borrow_mut().entry(row).or_insert_with(|| self.ask(row)).is_host
     }
 
-    /// Adds the host's candidate to the state, unless it is there.
+    /// Adds the host's candidate to the state, unless it has it already.
     fn give(&self, row: HostRow, state: &mut RequestState) {
         if !state.has(row) {
             let known = self.known.borrow().get(&row).cloned();

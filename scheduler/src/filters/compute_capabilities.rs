@@ -29,7 +29,7 @@ impl<'a> ComputeCapabilitiesFilter<'a> {
     pub(super) fn new(scene: &'a Scene<'a>) -> Self {
         let specs = &scene.request.flavor.extra_specs;
         let bits = specs.get(ADDRESS_BITS);
-        // The bits are the last requirement, unless the key they stand for is there already: then
+        // The bits are the last requirement, unless the key they stand for is given, too: then
         // they replace it.
         let explicit = specs.get(ADDRESS_BITS_CAPABILITY).is_some();
         let mut wanted: Vec<_> = specs.iter().filter_map(|(key, value)| wanted(key, value)).collect();

@@ -5,7 +5,7 @@
 //! once for each class of hosts where the answer depends on nothing else. So a count of removed
 //! hosts and an explanation can never disagree.
 //!
-//! [`FilterName::prepare`] works out for one request what a filter needs. [`run`] is the whole
+//! [`FilterName::prepare`] compiles a filter for one request. [`run`] is the whole
 //! pipeline.
 
 use crate::hosts::HostRow;

@@ -66,7 +66,7 @@ impl HostTable {
         }
     }
 
-    /// Adds the instance to the row's service host, unless it is there already; returns whether it
+    /// Adds the instance to the row's service host, unless it is on it already; returns whether it
     /// was added.
     pub(crate) fn show_instance(&mut self, row: HostRow, instance: Uuid) -> bool {
         let service = self.service_id(row);

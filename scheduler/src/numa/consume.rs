@@ -28,7 +28,7 @@ pub enum ConsumeFault {
     /// The instance cannot be where the fit put it.
     #[error(transparent)]
     Usage(#[from] UsageFault),
-    /// The devices are not there.
+    /// The host does not have the devices.
     #[error(transparent)]
     Pci(#[from] PciRefusal),
 }

@@ -83,7 +83,7 @@ pub struct PlacementQuery {
     pub fallback: Option<ResourceRequest>,
 }
 
-/// Works out what to ask Placement for one instance of the request. The pre-filters' conclusions,
+/// Builds the query to Placement for one instance of the request. The pre-filters' conclusions,
 /// and the node that a named host stands for, stay in `spec` for the filters.
 ///
 /// # Errors

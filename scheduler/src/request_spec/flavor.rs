@@ -77,7 +77,7 @@ impl ExtraSpecs {
         self.entries.retain(|(name, _)| name != key);
     }
 
-    /// Sets a key: one that is there keeps its place.
+    /// Sets a key: an existing one keeps its place.
     pub fn insert(&mut self, key: String, value: String) {
         match self.entries.iter_mut().find(|(name, _)| *name == key) {
             Some(entry) => entry.1 = value,

@@ -98,7 +98,7 @@ impl SchedulerHints {
         self.0.remove(name);
     }
 
-    /// Whether a hint is there at all.
+    /// Whether the hint is given.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
         self.0.contains_key(name)

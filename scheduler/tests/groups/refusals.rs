@@ -64,7 +64,7 @@ fn what_is_claimed_can_be_released() {
     let mut claims = IndexClaims::new(&index, claimant(Some(GROUP)));
     let (first, second) = (instance(1), instance(2));
     assert!(claims.claim(first, HostRow(0), &candidate(0)));
-    assert!(!claims.claim(second, HostRow(0), &candidate(0)), "one is there");
+    assert!(!claims.claim(second, HostRow(0), &candidate(0)), "the host has one already");
     let crowded = GroupError::Crowded { group: GROUP, host: Row(0), found: 2, limit: 1 };
     assert_eq!(claims.refused()[0].error, TransferError::from(crowded).into());
     claims.release(first);

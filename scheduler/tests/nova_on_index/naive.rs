@@ -16,7 +16,7 @@ struct Part<'a> {
     takes: Vec<(&'a str, u64)>,
 }
 
-/// A tree, and who shares with it.
+/// A tree, and the providers that share with it.
 struct Tree<'a> {
     fleet: &'a Fleet,
     index: &'a Index,

@@ -1,4 +1,4 @@
-//! `noauth2`: the token says who is asking, `USER` or `USER:PROJECT`, and is believed.
+//! `noauth2`: the token names the caller, `USER` or `USER:PROJECT`, and is trusted.
 //!
 //! The user `admin` has the role admin. `X-Roles` gives other roles, `OpenStack-System-Scope` a
 //! token of the whole system.

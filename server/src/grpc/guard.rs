@@ -167,7 +167,7 @@ fn ended_by(revoked: &Option<Revocable>, body: Body, is_response: bool) -> Body 
     }
 }
 
-/// Notes who is calling and how long they wait.
+/// Notes the caller, and how long it waits.
 fn admit(request: &mut Request<Body>) -> Result<(), Status> {
     let caller =
         Caller::of(request.extensions()).map_err(|nobody| Status::unauthenticated(nobody.to_string()))?;

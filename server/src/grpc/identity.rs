@@ -1,4 +1,4 @@
-//! Who is calling: the role that a client's certificate gives it.
+//! The caller: the role that a client's certificate gives it.
 //!
 //! A certificate has exactly one URI among its names that begins with `berth:`. It is `berth://role/operator`,
 //! `berth://role/service` or `berth://role/reader`, or `berth://agent/` and the name of the agent's host, with or without the host's
@@ -71,22 +71,22 @@ pub(super) fn connection_key(connection: &Extensions) -> Arc<str> {
     address.map_or_else(|| "".into(), |address| address.to_string().into())
 }
 
-/// Who is calling.
+/// The caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Caller {
-    /// Somebody on this machine, of a service without certificates.
+    /// Any client on this machine, of a service without certificates.
     Local,
     /// An operator: may do everything.
     Operator,
     /// A service that places instances.
     Service,
-    /// Somebody who looks.
+    /// A client with read access.
     Reader,
     /// The agent of the host with this name, and this UUID if the certificate says it.
     Agent(Arc<str>, Option<Uuid>),
 }
 
-/// A certificate that does not say who its owner is.
+/// A certificate that identifies no caller.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Nobody {
     #[error("there is no client certificate")]

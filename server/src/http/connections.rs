@@ -97,7 +97,7 @@ pub(crate) enum Holder {
     /// The system does not say where the connection comes from.
     #[default]
     Unknown,
-    /// The clients of an address, as [`one_address`] counts them, until a request says who sends it.
+    /// The clients of an address, as [`one_address`] counts them, until a request identifies its caller.
     Address(IpAddr),
     /// A caller that was identified: a user, or a certificate.
     Caller(Arc<str>),

@@ -137,7 +137,7 @@ impl Writer {
         self.out.extend_from_slice(ryu::Buffer::new().format_finite(number).as_bytes());
     }
 
-    /// A value, member or element whose text, or the beginning of it, is there already.
+    /// A value, member or element whose text, or the beginning of it, is written already.
     pub(crate) fn begin(&mut self, text: &[u8]) -> &mut Self {
         self.separate();
         self.ready(text)

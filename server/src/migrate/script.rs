@@ -301,7 +301,7 @@ fn numbered_classes(classes: Vec<NameRecord>) -> Vec<(usize, NameRecord)> {
     known.chain((CLASSES.len()..).zip(unknown)).chain((FIRST_CUSTOM_CLASS..).zip(custom)).collect()
 }
 
-/// Inserts a row if its name is not there yet.
+/// Inserts a row if its name does not exist yet.
 fn insert_new(out: &mut impl Write, table: &str, columns: &str, values: &str, name: &str) -> io::Result<()> {
     writeln!(
         out,

@@ -37,7 +37,7 @@ pub(super) enum Term {
 
 /// The inputs of a rule.
 pub(super) struct Situation<'a> {
-    pub(super) who: &'a Identity,
+    pub(super) caller: &'a Identity,
     /// The project that the thing asked about belongs to.
     pub(super) project_id: Option<&'a str>,
     /// Decides a rule by its name.
@@ -76,7 +76,7 @@ impl Check {
         match self {
             Self::Always => true,
             Self::Never => false,
-            Self::Role(wanted) => situation.who.roles.iter().any(|role| role.eq_ignore_ascii_case(wanted)),
+            Self::Role(wanted) => situation.caller.roles.iter().any(|role| role.eq_ignore_ascii_case(wanted)),
             Self::Rule(name) => (situation.rule)(name),
             Self::Equal(left, right) => {
                 left.value(situation).is_some_and(|left| right.value(situation) == Some(left))
@@ -101,10 +101,10 @@ impl Check {
 impl Term {
     fn value<'a>(&'a self, situation: &Situation<'a>) -> Option<&'a str> {
         match self {
-            Self::UserId | Self::TargetUserId => Some(&situation.who.user_id),
-            Self::ProjectId => situation.who.project_id.as_deref(),
-            Self::DomainId => situation.who.domain_id.as_deref(),
-            Self::SystemScope => situation.who.system.then_some("all"),
+            Self::UserId | Self::TargetUserId => Some(&situation.caller.user_id),
+            Self::ProjectId => situation.caller.project_id.as_deref(),
+            Self::DomainId => situation.caller.domain_id.as_deref(),
+            Self::SystemScope => situation.caller.system.then_some("all"),
             Self::TargetProjectId => situation.project_id,
             Self::Text(text) => Some(text),
         }
@@ -212,9 +212,9 @@ mod tests {
 
     fn allows(check: &str, roles: &[&str], project: &str) -> bool {
         let roles = roles.iter().map(|&role| role.to_owned()).collect();
-        let who =
+        let caller =
             Identity { user_id: "u1".into(), project_id: Some("p1".into()), roles, ..Identity::default() };
-        let situation = Situation { who: &who, project_id: Some(project), rule: &|name| name == "yes" };
+        let situation = Situation { caller: &caller, project_id: Some(project), rule: &|name| name == "yes" };
         Check::parse(check).unwrap().allows(&situation)
     }
 

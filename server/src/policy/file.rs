@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn lines_and_objects_are_read() {
-        let yaml = "# who may what\n---\n\"placement:traits:list\": \"@\"\n\nadmin_api: 'role:admin' # us\nplacement:usages: role:a or role:b\n";
+        let yaml = "# rights of users\n---\n\"placement:traits:list\": \"@\"\n\nadmin_api: 'role:admin' # us\nplacement:usages: role:a or role:b\n";
         let rules = parse(yaml).unwrap();
         let rules: Vec<_> =
             rules.iter().map(|entry| (entry.line, entry.rule.as_str(), entry.check.as_str())).collect();

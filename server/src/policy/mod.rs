@@ -45,7 +45,7 @@ pub enum InvalidPolicy {
         /// The problem.
         error: InvalidCheck,
     },
-    /// A rule refers to one that is not there, to itself by way of others, or on and on.
+    /// A rule refers to one that does not exist, to itself by way of others, or on and on.
     #[error(
         "line {line}: rule {rule} refers to an unknown rule, to itself, or to rules that refer to others more than {DEEPEST} times in turn"
     )]
@@ -88,7 +88,7 @@ impl AccessPolicy {
     /// Puts the rules of a policy file in the place of those of the same names.
     ///
     /// # Errors
-    /// A file or rule that cannot be read, or a rule that refers to what is not there.
+    /// A file or rule that cannot be read, or a rule that refers to one that does not exist.
     pub fn overridden(mut self, file: &str) -> Result<Self, InvalidPolicy> {
         let entries = file::parse(file)?;
         for Entry { line, rule, check } in entries.clone() {
@@ -124,15 +124,15 @@ impl AccessPolicy {
         self.checks.iter().map(|(name, rule)| (&**name, &*rule.text))
     }
 
-    /// Whether `who` may do what the rule is about, to something of the project.
+    /// Whether `caller` may do what the rule is about to something of the project.
     #[must_use]
-    pub fn allows(&self, rule: &str, who: &Identity, project_id: Option<&str>) -> bool {
+    pub fn allows(&self, rule: &str, caller: &Identity, project_id: Option<&str>) -> bool {
         // A token of the whole system or of a domain says nothing about a project.
-        if (who.system || who.domain_id.is_some()) && rules::is_for_projects(rule) {
+        if (caller.system || caller.domain_id.is_some()) && rules::is_for_projects(rule) {
             return false;
         }
-        let decide = |rule: &str| self.allows(rule, who, project_id);
-        let situation = Situation { who, project_id, rule: &decide };
+        let decide = |rule: &str| self.allows(rule, caller, project_id);
+        let situation = Situation { caller, project_id, rule: &decide };
         self.checks.get(rule).is_some_and(|rule| rule.check.allows(&situation))
     }
 }
@@ -147,7 +147,7 @@ impl Rule {
 mod tests {
     use super::*;
 
-    fn who(roles: &[&str]) -> Identity {
+    fn caller(roles: &[&str]) -> Identity {
         let roles = roles.iter().map(|&role| role.to_owned()).collect();
         Identity { user_id: "u".into(), project_id: Some("p".into()), roles, ..Identity::default() }
     }
@@ -167,20 +167,20 @@ mod tests {
             (rules::PROJECT_USAGES, "member", false, false),
         ];
         for (rule, role, by_legacy, by_secure) in matrix {
-            let who = who(&[role]);
-            assert_eq!(legacy.allows(rule, &who, Some("p")), by_legacy, "legacy: {rule} by {role}");
-            assert_eq!(secure.allows(rule, &who, Some("p")), by_secure, "secure: {rule} by {role}");
+            let caller = caller(&[role]);
+            assert_eq!(legacy.allows(rule, &caller, Some("p")), by_legacy, "legacy: {rule} by {role}");
+            assert_eq!(secure.allows(rule, &caller, Some("p")), by_secure, "secure: {rule} by {role}");
         }
-        assert!(!secure.allows(rules::PROJECT_USAGES, &who(&["reader"]), Some("other")));
-        let system = Identity { system: true, project_id: None, ..who(&["admin"]) };
+        assert!(!secure.allows(rules::PROJECT_USAGES, &caller(&["reader"]), Some("other")));
+        let system = Identity { system: true, project_id: None, ..caller(&["admin"]) };
         assert!(!secure.allows(rules::PROVIDERS_LIST, &system, None));
     }
 
     #[test]
     fn a_file_overrides_rules_by_name() {
         let policy = AccessPolicy::legacy().overridden("\"placement:traits:list\": \"@\"\n").unwrap();
-        assert!(policy.allows(rules::TRAITS_LIST, &who(&[]), None));
-        assert!(!policy.allows(rules::TRAITS_UPDATE, &who(&[]), None));
+        assert!(policy.allows(rules::TRAITS_LIST, &caller(&[]), None));
+        assert!(!policy.allows(rules::TRAITS_UPDATE, &caller(&[]), None));
     }
 
     #[test]
@@ -190,9 +190,9 @@ mod tests {
         let file: Vec<String> = lines.map(|line| format!("\"{line}")).collect();
         assert_eq!(file.len(), 4);
         let policy = AccessPolicy::legacy().overridden(&file.join("\n")).unwrap();
-        assert!(policy.allows(rules::TRAITS_LIST, &who(&[]), None));
-        assert!(!policy.allows(rules::TRAITS_DELETE, &who(&["admin"]), None));
-        assert!(policy.allows(rules::PROVIDERS_LIST, &who(&["auditor"]), None));
+        assert!(policy.allows(rules::TRAITS_LIST, &caller(&[]), None));
+        assert!(!policy.allows(rules::TRAITS_DELETE, &caller(&["admin"]), None));
+        assert!(policy.allows(rules::PROVIDERS_LIST, &caller(&["auditor"]), None));
     }
 
     #[test]

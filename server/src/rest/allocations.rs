@@ -1,4 +1,4 @@
-//! `/allocations` and `/resource_providers/{uuid}/allocations`: who holds what.
+//! `/allocations` and `/resource_providers/{uuid}/allocations`: the amounts that consumers hold.
 
 use berth_placement::{Allocation, Consumer, ConsumerId, ConsumerWrite, Topology};
 use uuid::Uuid;

@@ -1,4 +1,4 @@
-//! `/resource_providers`: who has something.
+//! `/resource_providers`: the providers and their trees.
 
 use std::iter::successors;
 

@@ -12,7 +12,7 @@ pub(super) fn unexpected(error: TopologyError) -> Failure {
         TopologyError::Full { .. } => Failure::insufficient_storage(error.to_string()),
         // The provider was removed a moment ago.
         TopologyError::UnknownProvider(_) => Failure::not_found("The resource provider was removed."),
-        // Somebody else was faster.
+        // Another request changed the provider first.
         TopologyError::Generation { .. } => concurrent_update(&error.to_string()),
         other => Failure::bad_request(other.to_string()),
     }

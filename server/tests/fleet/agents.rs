@@ -201,7 +201,7 @@ async fn what_was_written_of_a_tree_that_is_refused_goes_with_the_next() {
     let mut cloud = Cloud::new().await;
     let [host, _other] = cloud.hosts(["h1", "h2"]).await;
     let service = Arc::clone(&cloud.service);
-    let is_there = |name: &str| service.index().find(child_uuid("h1", name)).is_some();
+    let exists = |name: &str| service.index().find(child_uuid("h1", name)).is_some();
     // What another host has, and a name that is taken, is seen before anything is written.
     let others = v1::AgentProvider { uuid: host_uuid("h2").to_string(), ..child("c", 0) };
     let (code, message) = refusal(&host, with_children([child("a", 1), others])).await;
@@ -224,13 +224,13 @@ async fn what_was_written_of_a_tree_that_is_refused_goes_with_the_next() {
         let (_, message) = refusal(&host, with_children([child("a", 1), other])).await;
         assert!(message.starts_with(words), "{message}");
     }
-    assert!(!is_there("a") && !is_there("b"));
+    assert!(!exists("a") && !exists("b"));
 
     host.say(Message::Providers(with_children([child("a", 1), child("b", 1)])));
-    until(|| is_there("b")).await;
+    until(|| exists("b")).await;
     host.say(Message::Providers(with_children([child("a", 2)])));
-    until(|| !is_there("b")).await;
-    assert!(is_there("a"));
+    until(|| !exists("b")).await;
+    assert!(exists("a"));
 }
 
 async fn until(is_so: impl Fn() -> bool) {
@@ -475,7 +475,7 @@ async fn a_child_yields_its_name_to_the_one_that_replaces_it() {
 /// Two agents with one name and UUID displaced each other for ever: new guests ran on both, and those that one of them did not
 /// know went to ERROR.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cloned_host_is_refused_while_the_first_is_there() {
+async fn a_cloned_host_is_refused_while_the_first_is_connected() {
     let mut cloud = Cloud::new().await;
     cloud.flavor("small", 1, &[]).await;
     let channel = cloud.channel.clone();

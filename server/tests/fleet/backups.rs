@@ -196,7 +196,7 @@ fn instances(backup: &str) -> Instances {
     Instances { known, placed }
 }
 
-/// To be run, with `--ignored`, when a record of fleets gets more fields: the file that is there
+/// To be run, with `--ignored`, when a record of fleets gets more fields: the existing file
 /// then is of an earlier release, and still has to be read.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "writes the file of a format"]

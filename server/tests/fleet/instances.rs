@@ -315,7 +315,7 @@ async fn a_stopped_guest_that_is_started_from_outside_is_stopped_again() {
     assert_eq!(host.machine.lock().unwrap().guests[&it].state(), State::ShutDown);
 }
 
-/// `virsh destroy` and `virsh undefine`: the disks are there, and the capacity is held for them.
+/// `virsh destroy` and `virsh undefine`: the disks remain, and the capacity is held for them.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_that_is_undefined_from_outside_is_an_error() {
     let mut cloud = Cloud::new().await;

@@ -6,7 +6,7 @@ use crate::scripted_agent::{ScriptedAgent, child_uuid, tree};
 use crate::service::{Cloud, creation, named, reason};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn everything_is_there_after_a_restart() {
+async fn everything_is_kept_over_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let mut cloud = Cloud::at(directory.path()).await;
     let [host, _other] = cloud.hosts(["h1", "h2"]).await;

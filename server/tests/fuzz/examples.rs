@@ -28,7 +28,7 @@ pub(crate) const MICROVERSIONS: [&[u8]; 5] =
     [b"placement 1.39", b"placement latest", b"compute 2.90, placement 1.4", b"placement 1.-1", b"1.2"];
 
 pub(crate) const POLICIES: [&[u8]; 4] = [
-    b"# who may what\n---\n\"placement:traits:list\": \"@\"\nadmin_api: 'role:admin' # us\n",
+    b"# rights of users\n---\n\"placement:traits:list\": \"@\"\nadmin_api: 'role:admin' # us\n",
     b"{\"placement:usages\": \"role:a or (not role:b and project_id:%(project_id)s)\", \"a\": \"!\"}",
     b"a: rule:b or rule:c\nb: rule:c\nc: role:admin and user_id:%(user_id)s\n",
     b"a: 'x':%(user_id)s\nb: rule:a and rule:a\n",

@@ -120,7 +120,7 @@ fn send(service: &Arc<Service>, method: Method, path: &str, version: u8, body: &
     runtime().block_on(async {
         let answer = service.answer(request).await;
         let status = answer.status();
-        let text = to_bytes(answer.into_body(), usize::MAX).await.expect("it is there as a whole");
+        let text = to_bytes(answer.into_body(), usize::MAX).await.expect("the body is complete");
         assert!(!status.is_server_error(), "{status}: {text:?}");
         assert!(
             text.is_empty() || serde_json::from_slice::<serde::de::IgnoredAny>(&text).is_ok(),

@@ -12,7 +12,7 @@ use tonic_prost::ProstCodec;
 
 use crate::certificates::Authority;
 
-/// Each method with those who may call it. A method that is new to the descriptors needs a line
+/// Each method with its callers. A method that is new to the descriptors needs a line
 /// here, and one in the table of `server/src/grpc/access.rs`.
 const EXPECTED: &str = include_str!("access.expected");
 
@@ -50,7 +50,7 @@ async fn everybody_may_call_what_the_table_says_and_nothing_else() {
     let running = authority.service().await;
     let mut matrix: BTreeMap<String, Vec<&str>> =
         methods().into_iter().map(|path| (path, Vec::new())).collect();
-    for (who, name) in [
+    for (caller, name) in [
         ("operator", "berth://role/operator"),
         ("service", "berth://role/service"),
         ("reader", "berth://role/reader"),
@@ -60,8 +60,8 @@ async fn everybody_may_call_what_the_table_says_and_nothing_else() {
         for (path, allowed) in &mut matrix {
             match call(&channel, path).await {
                 Code::PermissionDenied => {}
-                Code::Unauthenticated => panic!("{who} is known"),
-                _ => allowed.push(who),
+                Code::Unauthenticated => panic!("{caller} is known"),
+                _ => allowed.push(caller),
             }
         }
         assert_eq!(call(&channel, "/berth.v1.Placement/Surprise").await, Code::Unimplemented);

@@ -85,7 +85,7 @@ async fn generations_guard_consumers() {
     }
     let wanted = v1::ConsumerClaim { generation: Some(9), ..claim(1, &[(1, "VCPU", 1)]) };
     assert_eq!(claims(&mut client, vec![wanted]).await[0].reason, "the consumer has generation 4, not 9");
-    // Somebody who came, never held anything, and is known all the same.
+    // A consumer that never held anything, and is known all the same.
     claims(&mut client, vec![claim(2, &[])]).await;
     let wanted = v1::ConsumerClaim { generation: Some(0), ..claim(2, &[(1, "VCPU", 1)]) };
     assert_eq!(outcomes(&claims(&mut client, vec![wanted]).await), [Granted]);
@@ -118,7 +118,7 @@ async fn claims_that_belong_together_are_all_granted_or_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_those_who_race_for_the_last_unit_one_wins() {
+async fn one_of_many_claims_gets_the_last_unit() {
     let running = Running::new().await;
     let mut client = running.placement().await;
     for round in 1..=20 {

@@ -24,7 +24,7 @@ pub(crate) fn bad_field<T: Debug>(outcome: Result<Response<T>, Status>, field: &
     assert!(status.message().starts_with(field) && status.message().contains(words), "{status}");
 }
 
-/// Something is not there, or is there already.
+/// A resource is missing, or exists already.
 #[track_caller]
 pub(crate) fn resource<T: Debug>(outcome: Result<Response<T>, Status>, code: Code, kind: &str, name: &str) {
     let status = refusal(outcome, code);

@@ -201,16 +201,16 @@ def check_roles(checks, keystone, berth, project):
     checks.equal('a token of nobody', berth.status('/resource_providers', 'gAAAAABnonsense'), 401)
     checks.equal('versions without a token', berth.status('/'), 200)
     usages = '/usages?project_id='
-    for who, token, listed, used in (
+    for user, token, listed, used in (
             ('admin', keystone.token('admin', 'admin'), 200, 200),
             ('service', keystone.token('service-user', 'work'), 200, 200),
             ('reader', keystone.token('reader', 'work'), 403, 200),
             ('no roles', keystone.token('nobody'), 403, 403),
             ('admin of the system', keystone.token('admin', system=True), 403, 403)):
-        checks.equal('%s lists providers' % who, berth.status('/resource_providers', token), listed)
-        checks.equal('%s asks for usages' % who, berth.status(usages + project, token), used)
-        checks.equal('%s, in another project' % who, berth.status(usages + 'other', token),
-                     403 if who == 'reader' else used)
+        checks.equal('%s lists providers' % user, berth.status('/resource_providers', token), listed)
+        checks.equal('%s asks for usages' % user, berth.status(usages + project, token), used)
+        checks.equal('%s, in another project' % user, berth.status(usages + 'other', token),
+                     403 if user == 'reader' else used)
 
 
 def check_revoked(checks, keystone, berth):

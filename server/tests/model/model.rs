@@ -181,8 +181,8 @@ impl Model {
         held.filter(|((of, name), _)| *of == provider && name == class).map(|(_, amount)| amount).sum()
     }
 
-    /// Replaces all inventories; what consumers hold may be more than there is, but not of what is
-    /// not there.
+    /// Replaces all inventories; consumers may hold more than the new totals, but nothing of
+    /// classes that have no inventory any more.
     fn set_totals(&mut self, provider: u8, totals: &[(usize, u32)], steps: u64) -> Outcome {
         let totals: BTreeMap<String, i64> =
             totals.iter().map(|&(class, total)| (CLASSES[class].to_owned(), total.into())).collect();

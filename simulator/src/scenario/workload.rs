@@ -26,7 +26,7 @@ pub struct VmSet {
     pub vms: Vec<Vm>,
     /// Their flavors.
     pub flavors: Flavors,
-    /// The hosts of those that are there when a run begins, which are the last VMs.
+    /// The hosts of the VMs that exist when a run begins, which are the last VMs.
     residents: Vec<u32>,
 }
 

@@ -55,7 +55,7 @@ struct State {
     live: Vec<u8>,
     durable: Vec<u8>,
     unsynced: Vec<Change>,
-    /// Counts crashes and restarts; who began before cannot use it any more.
+    /// Counts crashes and restarts; an operation that began before cannot use it any more.
     life: u64,
     /// After so many more changes.
     fault: Option<(u32, Fault)>,

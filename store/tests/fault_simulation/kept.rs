@@ -85,7 +85,7 @@ impl Kept {
     fn capacity(&self, row: Row, class: ClassId) -> i64 {
         let inventories = self.inventories.get(&row).map_or(&[][..], Vec::as_slice);
         let inventory = inventories.iter().find(|(of, _)| *of == class);
-        inventory.expect("nobody holds what is not there").1.capacity()
+        inventory.expect("only inventories are held").1.capacity()
     }
 
     fn change(&mut self, change: &StateChange) {

@@ -137,7 +137,7 @@ impl Machine {
         self.recover_if_ended();
     }
 
-    /// All is committed: who follows the store has the same.
+    /// All is committed: a follower of the store has the same state.
     fn check_followers(&self) {
         let run = self.run();
         locked(&run.followers).check(&run.index);

@@ -15,7 +15,7 @@ use tonic::transport::Channel;
 
 pub use action::{Action, named};
 
-/// More than any of these tests makes of anything.
+/// A page size that no list of these tests exceeds.
 const ALL: u32 = 1000;
 
 /// Amounts by provider and resource class.

@@ -148,6 +148,6 @@ async fn change(channel: &Channel, times: usize) {
     for number in 0..times {
         let instance = listed[number % listed.len()].uuid.clone();
         let lock = v1::LockRequest { instance, reason: format!("change {number}"), ..Default::default() };
-        instances.lock(lock).await.expect("it is there");
+        instances.lock(lock).await.expect("it exists");
     }
 }

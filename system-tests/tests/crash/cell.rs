@@ -17,7 +17,7 @@ pub(crate) struct Cell {
     pub(crate) providers: [Stock; PROVIDERS],
 }
 
-/// A consumer that is there.
+/// A consumer that exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Held {
     pub(crate) generation: u64,

@@ -1,4 +1,4 @@
-//! Clients on connections of their own, who write down what they asked and were answered.
+//! Clients on connections of their own, which record their requests and the responses.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -13,7 +13,7 @@ use crate::fleet::{self, CELLS, Outcome};
 use crate::linearizability::Event;
 use crate::names::Names;
 
-/// Those who ask at the same time.
+/// The number of concurrent clients.
 pub(crate) const CLIENTS: usize = 6;
 
 /// Calls of one client to one cell are few enough for the checker.

@@ -87,7 +87,7 @@ fn a_full_disk_loses_nothing_and_is_got_over() {
             let filler = disk.fill();
             failures += usize::from(grow(service, round, &mut added));
             ask(service, REQUESTS); // the other clients ask as well
-            fs::remove_file(filler).expect("it is there");
+            fs::remove_file(filler).expect("the filler exists");
         });
         wait_until_it_works(&crashes.service);
         let answered = crashes.check(happened);

@@ -161,7 +161,7 @@ impl Client {
     async fn evacuate(&mut self, uuid: &str) {
         let until = tokio::time::Instant::now() + PATIENCE;
         loop {
-            let found = self.instances.get(named(uuid)).await.expect("it is there").into_inner();
+            let found = self.instances.get(named(uuid)).await.expect("it exists").into_inner();
             if found.host != self.source || ["REBUILD", "ERROR"].contains(&&*found.status) {
                 return;
             }

@@ -69,7 +69,7 @@ impl Cut {
     /// Waits until it has died.
     pub(crate) async fn death(&self) {
         let mut died = self.died.subscribe();
-        died.wait_for(|died| *died).await.expect("it outlives those who wait");
+        died.wait_for(|died| *died).await.expect("it outlives its receivers");
     }
 
     pub(crate) fn has_died(&self) -> bool {

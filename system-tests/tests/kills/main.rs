@@ -168,7 +168,7 @@ impl Cloud {
         for host in HOSTS {
             let directory = guests_of(&self.directory, host);
             let hypervisor = FakeHypervisor::open(directory, agent::facts(host)).expect("guests");
-            guests.insert(host.to_owned(), hypervisor.guests().await.expect("it is there"));
+            guests.insert(host.to_owned(), hypervisor.guests().await.expect("the hypervisor answers"));
         }
         guests
     }

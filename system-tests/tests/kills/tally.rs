@@ -59,12 +59,12 @@ impl Tally {
         let mut wrong = Vec::new();
         self.instances.retain(|uuid, fate| match (found.get(uuid.as_str()), fate.deletion) {
             (None, Deletion::None) => {
-                wrong.push(format!("{uuid} was answered and is not there: {fate:?}"));
+                wrong.push(format!("{uuid} was acknowledged and does not exist: {fate:?}"));
                 false
             }
             (None, _) => false,
             (Some(_), Deletion::Answered) => {
-                wrong.push(format!("{uuid} was deleted and is there"));
+                wrong.push(format!("{uuid} was deleted and exists"));
                 true
             }
             (Some(status), _) => {

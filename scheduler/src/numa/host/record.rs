@@ -38,10 +38,10 @@ pub enum InvalidHostCell {
     #[error("mempages: size_kb {0} is not positive")]
     PageSize(i64),
     /// Each size has one entry.
-    #[error("mempages: size_kb {0} is there twice")]
+    #[error("mempages: size_kb {0} occurs twice")]
     TwoPools(i64),
     /// Cells are distinguished by number.
-    #[error("cells: id {0} is there twice")]
+    #[error("cells: id {0} occurs twice")]
     TwoCells(i64),
 }
 
@@ -123,9 +123,9 @@ mod tests {
             (r#"{"id": 0, "memory": 1, "mempages": [{"size_kb": 0, "total": 1}]}"#, "mempages: size_kb 0"),
             (
                 r#"{"id": 0, "memory": 1, "mempages": [{"size_kb": 4, "total": 1}, {"size_kb": 4, "total": 2}]}"#,
-                "mempages: size_kb 4 is there twice",
+                "mempages: size_kb 4 occurs twice",
             ),
-            (r#"{"id": 3, "memory": 1}, {"id": 3, "memory": 1}"#, "cells: id 3 is there twice"),
+            (r#"{"id": 3, "memory": 1}, {"id": 3, "memory": 1}"#, "cells: id 3 occurs twice"),
         ] {
             let error = error(cells);
             assert!(error.starts_with(start), "{error}");

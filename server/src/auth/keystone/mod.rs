@@ -1,6 +1,6 @@
 //! Tokens of Keystone, API version 3.
 //!
-//! A token is looked up in a bounded cache by its hash. Keystone is asked about a token that is not there, once, however
+//! A token is looked up in a bounded cache by its hash. Keystone is asked about a token that is not cached, once, however
 //! many requests bring it at the same time. Its answer holds for a while, but never longer than the token; a token that
 //! is revoked meanwhile is believed until then. Tokens are never logged: a few digits of the hash stand for them.
 //!

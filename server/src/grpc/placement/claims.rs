@@ -1,4 +1,4 @@
-//! Claims: what consumers are to hold.
+//! Claims: the allocations that consumers request.
 
 use std::slice;
 
@@ -13,7 +13,7 @@ use crate::grpc::field;
 use crate::request::message;
 use crate::request::transfer;
 
-/// Each claim takes time of its own, whatever the others are; all are made durable together.
+/// Executes the claims one after the other, or all of them as one; one wait makes all durable.
 pub(super) fn claim(call: &Call<'_>, request: &v1::ClaimRequest) -> Result<v1::ClaimResponse, Status> {
     let v1::ClaimRequest { claims, all_or_nothing } = request;
     field::at_most("claims", claims.len(), MOST_CONSUMERS)?;

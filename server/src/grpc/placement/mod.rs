@@ -28,7 +28,7 @@ const MOST_CONSUMERS: usize = 10_000;
 /// Calls about more consumers than this leave the thread's other calls to other threads.
 const QUICK: usize = 64;
 
-/// Resource providers, what they have, who holds it, and where a request would fit.
+/// Resource providers, their inventories, allocations, and allocation candidates.
 pub(crate) struct Placement {
     service: Arc<Service>,
 }
