@@ -30,6 +30,7 @@ Examples:
   berth host set compute-7 --enable
   berth host fence compute-7                                      run the fencing command of a host that is down
   berth host evacuate compute-7 --fenced --wait                   it has no power: all its servers, or none
+  berth host evacuate compute-7 --live --wait                     it is up: its servers run on meanwhile
   berth host evacuation compute-7                                 how far that is")]
 pub(crate) struct Hosts {
     #[command(flatten)]
@@ -65,7 +66,7 @@ enum Action {
         #[arg(long)]
         fenced: bool,
     },
-    /// Evacuate all servers of a host that is down and fenced; if one gets no other host, none leaves
+    /// Evacuate all servers of a host that is down and fenced, or that is up (--live); if one gets no other host, none leaves
     Evacuate(evacuation::Evacuate),
     /// Show the latest evacuation of a host
     Evacuation {

@@ -35,6 +35,7 @@
 //!   repairs what a crash leaves.
 
 mod advance;
+mod host;
 mod limits;
 mod reports;
 mod request;

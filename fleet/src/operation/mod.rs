@@ -11,7 +11,7 @@
 //! | `shelve.rs` | shelve, unshelve |
 //! | `resize.rs`, `resize/` | resize, cold migration: prepare, leave, arrive, confirm, revert |
 //! | `evacuate.rs`, `evacuate/` | evacuation of an instance, and of all on a host |
-//! | `live.rs`, `live/` | live migration |
+//! | `live.rs`, `live/` | live migration, of an instance, and of all on a host |
 //! | `delete.rs` | delete |
 //!
 //! What all share: `report.rs` (an agent's report), `unexpected.rs` (guests that change without Berth), `restart.rs` (after

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use berth_fleet::{
-    EvacuationRequest, FleetError, HostEvacuationState, HostState, Instance, NO_VALID_HOST, Named, VmState,
+    EvacuationRequest, FleetError, HostEvacuation, HostEvacuationState, HostState, Instance, LiveOptions,
+    NO_VALID_HOST, Named, VmState,
 };
 use berth_scheduler::explain::Relaxation;
 use uuid::Uuid;
@@ -94,8 +95,30 @@ impl FleetHandle {
         let (run, is_new) = self.command(|fleet, now| {
             fleet.begin_host_evacuation(name, new_uuid(), &request, new_uuid, user, now)
         })?;
+        self.prove_new(name, &run, is_new)
+    }
+
+    /// Live-migrates all instances of a host that run, or none. If a live evacuation of it is in progress, returns that one.
+    pub(crate) fn evacuate_host_live(
+        &self,
+        name: &str,
+        options: &LiveOptions,
+        user: &str,
+    ) -> Result<HostEvacuationState, FleetError> {
+        let (run, is_new) =
+            self.command(|fleet, now| fleet.begin_live_evacuation(name, options, new_uuid, user, now))?;
+        self.prove_new(name, &run, is_new)
+    }
+
+    /// Claims targets for the instances of a run, if it is a new one.
+    fn prove_new(
+        &self,
+        name: &str,
+        run: &HostEvacuation,
+        is_new: bool,
+    ) -> Result<HostEvacuationState, FleetError> {
         if is_new {
-            let instances = self.read(|fleet| fleet.proving(&run));
+            let instances = self.read(|fleet| fleet.proving(run));
             self.prove(name, &instances)?;
         }
         self.read(|fleet| fleet.host_evacuation(name))
@@ -119,7 +142,7 @@ impl FleetHandle {
                 continue; // since before a crash
             }
             if let Err(error) = self.claim_target(instance) {
-                let error = self.with_help(error, instance);
+                let error = self.with_unfit_hosts(self.with_help(error, instance), instance);
                 refused.insert(instance.uuid, error.to_string());
             }
         }

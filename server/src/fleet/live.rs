@@ -64,10 +64,14 @@ impl FleetHandle {
         self.schedule(&ask, true).is_ok()
     }
 
-    /// Of a live migration, only hosts that can receive the guest now are targets.
-    pub(super) fn only_receivers(&self, migration: &Migration, ask: &mut Ask) {
-        if migration.kind == MigrationKind::Live {
-            ask.ignore_hosts.extend(self.unfit_hosts(migration).into_keys());
+    /// Of a live migration, only hosts that can receive the guest now are targets. The instances of a host that is evacuated wait for
+    /// their targets.
+    pub(super) fn only_receivers(&self, instance: &Instance, migration: &Migration, ask: &mut Ask) {
+        if migration.kind != MigrationKind::Live {
+            return;
+        }
+        ask.ignore_hosts.extend(self.unfit_hosts(migration).into_keys());
+        if self.read(|fleet| fleet.proving_host(instance).is_none()) {
             ask.ignore_hosts.extend(self.read(berth_fleet::Fleet::busy_targets));
         }
     }
@@ -83,10 +87,10 @@ impl FleetHandle {
         })
     }
 
-    /// A refusal that says how many hosts cannot receive the guest, and why.
-    fn with_unfit_hosts(&self, error: FleetError, instance: &Instance) -> FleetError {
+    /// A refusal of a live migration that says how many hosts cannot receive the guest, and why.
+    pub(super) fn with_unfit_hosts(&self, error: FleetError, instance: &Instance) -> FleetError {
         let (FleetError::Exhausted { reason, message, counts }, Some(migration)) =
-            (&error, instance.migration())
+            (&error, instance.migration().filter(|of| of.kind == MigrationKind::Live))
         else {
             return error;
         };

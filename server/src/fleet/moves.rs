@@ -83,7 +83,7 @@ impl FleetHandle {
             !migration.kind.leaves_host() && self.read(|fleet| fleet.options().allow_resize_to_same_host);
         let mut ask = Ask::of_move(instance, migration, may_stay);
         self.only_with_disks(instance, &mut ask);
-        self.only_receivers(migration, &mut ask);
+        self.only_receivers(instance, migration, &mut ask);
         ask
     }
 

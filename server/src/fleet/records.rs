@@ -65,6 +65,9 @@ pub(super) struct StoredEvacuation {
     pub(super) instances: Vec<StoredEvacuated>,
     #[prost(uint64, tag = "5")]
     pub(super) created_at: u64,
+    /// Whether the instances are live-migrated.
+    #[prost(bool, tag = "6")]
+    pub(super) is_live: bool,
 }
 
 /// An instance of a host that is evacuated.

@@ -1,5 +1,7 @@
 //! Live migrations.
 
+mod host;
+
 use berth_api::v1;
 use berth_api::v1::guest_report::State;
 use berth_api::v1::live_migrate_instance_request::Disks;

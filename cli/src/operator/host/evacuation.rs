@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use berth_api::v1::host_evacuation::State;
-use berth_api::v1::{EvacuateHostRequest, EvacuatedInstance, GetHostEvacuationRequest, HostEvacuation};
+use berth_api::v1::{
+    EvacuateHostRequest, EvacuatedInstance, GetHostEvacuationRequest, HostEvacuation, LiveEvacuation,
+};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::time::sleep;
@@ -13,7 +15,7 @@ use tonic::{Code, Status};
 use crate::operator::connection::{Client, request};
 use crate::operator::record::{OutputOptions, Record, print_list};
 use crate::operator::refusal::{Answer, Refusal};
-use crate::operator::server::{EvacuationTerms, WaitOptions};
+use crate::operator::server::{EvacuationTerms, Pace, WaitOptions};
 
 /// How often the progress is requested, and how long the service may be unavailable.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -25,16 +27,26 @@ pub(super) struct Evacuate {
     name: String,
     #[command(flatten)]
     terms: EvacuationTerms,
+    /// Live-migrate the servers that run: the host is up, and gets no new ones from then on
+    #[arg(long, conflicts_with_all = ["fenced", "rebuild", "state"])]
+    live: bool,
+    #[command(flatten)]
+    pace: Pace,
     #[command(flatten)]
     waiting: WaitOptions,
 }
 
 impl Evacuate {
     pub(super) async fn run(self, client: &Client, format: &OutputOptions) -> Result<()> {
-        let Self { name, terms, waiting } = self;
+        let Self { name, terms, live, pace, waiting } = self;
+        let live = live.then(|| LiveEvacuation {
+            bandwidth_mib: pace.bandwidth,
+            timeout_s: pace.move_timeout,
+            forces_at_timeout: pace.forces_at_timeout(),
+        });
         let state = terms.state();
         let EvacuationTerms { fenced, rebuild, .. } = terms;
-        let wanted = EvacuateHostRequest { name: name.clone(), fenced, rebuild, state };
+        let wanted = EvacuateHostRequest { name: name.clone(), fenced, rebuild, state, live };
         let mut run = client.fleet().evacuate_host(request(wanted)).await.answer()?;
         if waiting.wait {
             run = follow(client, run, waiting.timeout).await?;
@@ -48,7 +60,7 @@ impl Evacuate {
             );
         }
         if run.state() == State::Incomplete {
-            let failed = run.instances.iter().filter(|of| of.status == "failed").count();
+            let failed = run.instances.iter().filter(|of| STAY.contains(&of.status.as_str())).count();
             bail!("{failed} servers of host {name} could not be evacuated");
         }
         Ok(())
@@ -59,6 +71,9 @@ pub(super) async fn show(client: &Client, name: String, format: &OutputOptions) 
     let wanted = GetHostEvacuationRequest { name };
     print(format, &client.fleet().get_host_evacuation(request(wanted)).await.answer()?)
 }
+
+/// The statuses of servers that could not be evacuated.
+const STAY: [&str; 2] = ["failed", "cancelled"];
 
 const COLUMNS: [&str; 5] = ["server", "name", "status", "host", "reason"];
 

@@ -59,6 +59,13 @@ pub(super) struct Live {
     /// Only to hosts that share the disks [default: to any host]
     #[arg(long, requires = "live")]
     shared: bool,
+    #[command(flatten)]
+    pace: Pace,
+}
+
+/// How fast servers are live-migrated, and for how long at most.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Pace {
     /// The most that is sent [default: no limit]
     #[arg(
         long,
@@ -67,13 +74,20 @@ pub(super) struct Live {
         default_value_t = 0,
         hide_default_value = true
     )]
-    bandwidth: u32,
-    /// How long a guest may be sent before --on-move-timeout [default: for ever]
+    pub(crate) bandwidth: u32,
+    /// How long a server may be sent before --on-move-timeout [default: for ever]
     #[arg(long, value_name = "SECONDS", requires = "live", default_value_t = 0, hide_default_value = true)]
-    move_timeout: u32,
+    pub(crate) move_timeout: u32,
     /// What follows then: the server stays, or is paused until its memory is on the target
     #[arg(long, value_enum, requires = "move_timeout", default_value_t = OnTimeout::Abort)]
     on_move_timeout: OnTimeout,
+}
+
+impl Pace {
+    /// Whether a server is paused at the timeout.
+    pub(crate) fn forces_at_timeout(&self) -> bool {
+        self.on_move_timeout == OnTimeout::ForceComplete
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -104,9 +118,9 @@ impl Live {
             project,
             host,
             disks: disks.into(),
-            bandwidth_mib: self.bandwidth,
-            timeout_s: self.move_timeout,
-            forces_at_timeout: self.on_move_timeout == OnTimeout::ForceComplete,
+            bandwidth_mib: self.pace.bandwidth,
+            timeout_s: self.pace.move_timeout,
+            forces_at_timeout: self.pace.forces_at_timeout(),
         }
     }
 }

@@ -19,6 +19,7 @@ fn run(state: State, statuses: [&str; 2]) -> HostEvacuation {
         state: state.into(),
         user: "u".into(),
         created_at: AT,
+        live: false,
         instances: [(UUID, "a", statuses[0]), (OTHER, "b", statuses[1])].map(one).into(),
     }
 }
@@ -50,7 +51,7 @@ fn hosts_are_evacuated_and_the_progress_is_shown() {
     );
     let asked: EvacuateHostRequest = fake.asked("EvacuateHost");
     assert_eq!((&*asked.name, asked.fenced, asked.rebuild), ("compute-7", true, true));
-    assert_eq!(asked.state(), EvacuatedState::Stopped);
+    assert_eq!((asked.state(), asked.live), (EvacuatedState::Stopped, None));
 
     let followed = |last: HostEvacuation| {
         fake.answers("EvacuateHost", run(State::Moving, ["post-migrating", "post-migrating"]));
@@ -68,6 +69,33 @@ fn hosts_are_evacuated_and_the_progress_is_shown() {
     fake.answers("GetHostEvacuation", run(State::Incomplete, ["done", "failed"]));
     let shown = fake.succeed("host evacuation compute-7");
     assert!(shown.contains("no bridge"), "{shown}");
+}
+
+#[test]
+fn hosts_that_are_up_are_evacuated_live() {
+    let fake = Fake::start();
+    let running = || HostEvacuation { live: true, ..run(State::Moving, ["running", "queued"]) };
+    for (options, (bandwidth_mib, timeout_s, forces_at_timeout)) in [
+        ("", (0, 0, false)),
+        ("--bandwidth 5 --move-timeout 60 --on-move-timeout force-complete", (5, 60, true)),
+    ] {
+        fake.answers("EvacuateHost", running());
+        let shown = fake.succeed(&format!("host evacuate compute-7 --live {options}"));
+        assert!(shown.contains("queued"), "{shown}");
+        let asked: EvacuateHostRequest = fake.asked("EvacuateHost");
+        assert_eq!(asked.live, Some(LiveEvacuation { bandwidth_mib, timeout_s, forces_at_timeout }));
+    }
+    fake.answers("EvacuateHost", running());
+    fake.answers("GetHostEvacuation", run(State::Incomplete, ["completed", "cancelled"]));
+    let stayed = fake.run("host evacuate compute-7 --live --wait");
+    assert_eq!(stayed.status.code(), Some(1));
+    let message = super::super::stderr(&stayed);
+    assert!(message.contains("1 servers of host compute-7 could not be evacuated"), "{message}");
+    for line in
+        ["--live --fenced", "--live --rebuild", "--live --state active", "--bandwidth 5", "--move-timeout 5"]
+    {
+        fake.fail(2, &format!("host evacuate compute-7 {line}"));
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The evacuation of a host: all its instances, or none.
+//! The evacuation of a host: all its instances, or none. Those of a host that is up are live-migrated (`live/host.rs` begins that).
 //!
 //! The run is a record of the host. Its instances are recorded with it, in one step, and none of them leaves before each of them has a
 //! claim (*proving*). Then all leave, in one step (*moving*). After a crash, the run goes on where it was. A second request for the
@@ -15,7 +15,7 @@ use crate::Fleet;
 use crate::error::FleetError;
 use crate::host::Host;
 use crate::instance::{Instance, VmState};
-use crate::migration::{Migration, MigrationKind, MigrationOutcome};
+use crate::migration::{Migration, MigrationOutcome};
 use crate::operation::Operation;
 use crate::time::Moment;
 
@@ -26,6 +26,8 @@ pub struct HostEvacuation {
     pub uuid: Uuid,
     /// The user that requested it.
     pub user: String,
+    /// Whether the instances are live-migrated, because the host is up.
+    pub is_live: bool,
     /// How far it is.
     pub phase: EvacuationPhase,
     /// The migrations of its instances, by instance.
@@ -59,13 +61,19 @@ impl HostEvacuationState {
     /// How many of its instances have been evacuated.
     #[must_use]
     pub fn evacuated(&self) -> usize {
-        self.count(|migration| migration.outcome == Some(MigrationOutcome::Evacuated))
+        self.count(|migration| {
+            let arrived = [MigrationOutcome::Evacuated, MigrationOutcome::Completed];
+            migration.outcome.is_some_and(|outcome| arrived.contains(&outcome))
+        })
     }
 
     /// How many of its instances could not be.
     #[must_use]
     pub fn failed(&self) -> usize {
-        self.count(|migration| migration.outcome == Some(MigrationOutcome::Failed))
+        self.count(|migration| {
+            let stays = [MigrationOutcome::Failed, MigrationOutcome::Aborted];
+            migration.outcome.is_some_and(|outcome| stays.contains(&outcome))
+        })
     }
 
     /// How many are not settled.
@@ -97,7 +105,7 @@ impl Fleet {
         now: Moment,
     ) -> Result<(HostEvacuation, bool), FleetError> {
         self.check_fenced(name, now)?;
-        if let Some(run) = self.open_run(name) {
+        if let Some(run) = self.open_run(name, false)? {
             return Ok((run, false));
         }
         let mut run =
@@ -153,12 +161,26 @@ impl Fleet {
     }
 
     /// The run of a host that is in progress.
-    fn open_run(&self, name: &str) -> Option<HostEvacuation> {
-        let state = self.host_evacuation(name).ok()?;
-        (state.open() > 0).then_some(state.run)
+    ///
+    /// # Errors
+    /// One of the other kind is.
+    pub(in crate::operation) fn open_run(
+        &self,
+        name: &str,
+        is_live: bool,
+    ) -> Result<Option<HostEvacuation>, FleetError> {
+        let open = self.host_evacuation(name).ok().filter(|state| state.open() > 0);
+        let Some(HostEvacuationState { run, .. }) = open else { return Ok(None) };
+        if run.is_live == is_live {
+            return Ok(Some(run));
+        }
+        let kind = if run.is_live { "a live evacuation" } else { "an evacuation" };
+        let message =
+            format!("{kind} of host {name:?} is in progress: wait for its end, or abort its migrations");
+        Err(FleetError::precondition("WRONG_STATE", message))
     }
 
-    fn put_run(&mut self, name: &str, run: Option<HostEvacuation>) {
+    pub(in crate::operation) fn put_run(&mut self, name: &str, run: Option<HostEvacuation>) {
         if let Some(host) = self.state.host(name) {
             let host = Host { evacuation: run, ..host.clone() };
             self.state.put_host(host);
@@ -183,11 +205,11 @@ impl Fleet {
     /// The host whose evacuation claims targets, if the instance is one of it.
     #[must_use]
     pub fn proving_host(&self, instance: &Instance) -> Option<String> {
-        let migration = instance.migration().filter(|of| of.kind == MigrationKind::Evacuation)?;
+        let migration = instance.migration()?;
         let host = self.state.host(&migration.source)?;
         let run = host.evacuation.as_ref().filter(|run| run.phase == EvacuationPhase::Proving)?;
         let is_of_run = run.migrations.get(&instance.uuid) == Some(&migration.uuid);
-        (is_of_run && instance.operation == Some(Operation::EvacuatePrep)).then(|| host.name.clone())
+        (is_of_run && run.awaits_leave(instance)).then(|| host.name.clone())
     }
 
     /// The instances of a run whose targets are to be claimed, the largest first, reserved until [`Self::end_placing`]; `None` if a
@@ -198,7 +220,7 @@ impl Fleet {
         if run.phase != EvacuationPhase::Proving || instances.iter().any(|of| self.is_placing(of.uuid)) {
             return None;
         }
-        if let Err(refused) = self.check_fenced(name, now) {
+        if let Err(refused) = self.check_run_host(name, &run, now) {
             if !self.is_young(now) {
                 self.refuse_host_evacuation(name, &BTreeMap::new(), &refused.to_string(), now.wall);
             }
@@ -212,8 +234,7 @@ impl Fleet {
     #[must_use]
     pub fn proving(&self, run: &HostEvacuation) -> Vec<Arc<Instance>> {
         let instances = run.migrations.keys().filter_map(|&uuid| self.instance_by_uuid(uuid));
-        let mut instances: Vec<_> =
-            instances.filter(|instance| instance.operation == Some(Operation::EvacuatePrep)).collect();
+        let mut instances: Vec<_> = instances.filter(|instance| run.awaits_leave(instance)).collect();
         instances.sort_by_key(|instance| {
             let flavor = &instance.spec.flavor;
             std::cmp::Reverse((flavor.memory_mb, flavor.vcpus, flavor.root_gb, instance.uuid))
@@ -221,15 +242,24 @@ impl Fleet {
         instances
     }
 
-    /// All instances of a run have a claim: they leave. If the host is back, they stay.
+    /// Checks that the instances of a run can leave: its host is down and fenced, or up if they are live-migrated.
+    fn check_run_host(&self, name: &str, run: &HostEvacuation, now: Moment) -> Result<(), FleetError> {
+        if run.is_live { self.check_sender(name) } else { self.check_fenced(name, now) }
+    }
+
+    /// All instances of a run have a claim: they leave, or wait for their turn if they are live-migrated. If the host is back, or down
+    /// in a live evacuation, they stay.
     ///
     /// # Errors
-    /// The host is up, or its fence record has ended.
+    /// The host is up, or its fence record has ended; in a live evacuation, the host is down.
     pub fn leave_host(&mut self, name: &str, now: Moment) -> Result<(), FleetError> {
         let Some(run) = self.state.host(name).and_then(|host| host.evacuation.clone()) else { return Ok(()) };
-        if let Err(refused) = self.check_fenced(name, now) {
+        if let Err(refused) = self.check_run_host(name, &run, now) {
             self.refuse_host_evacuation(name, &BTreeMap::new(), &refused.to_string(), now.wall);
             return Err(refused);
+        }
+        if run.is_live {
+            self.disable_evacuated(name);
         }
         for instance in self.proving(&run) {
             if let Some(target) = self.host_of_capacity(instance.uuid).map(str::to_owned) {
@@ -251,9 +281,20 @@ impl Fleet {
         let Some(run) = self.state.host(name).and_then(|host| host.evacuation.clone()) else { return };
         for instance in self.proving(&run) {
             let reason = reasons.get(&instance.uuid).map_or(others, String::as_str);
-            self.cancel_evacuation(instance.uuid, reason, now);
+            match run.is_live {
+                true => self.cancel_live(instance.uuid, reason, now),
+                false => self.cancel_evacuation(instance.uuid, reason, now),
+            }
         }
         self.put_run(name, Some(HostEvacuation { phase: EvacuationPhase::Moving, ..run }));
+    }
+}
+
+impl HostEvacuation {
+    /// Whether an instance of the run has not left, and no guest of it is built or sent.
+    fn awaits_leave(&self, instance: &Instance) -> bool {
+        let first = if self.is_live { Operation::LiveQueued } else { Operation::EvacuatePrep };
+        instance.operation == Some(first)
     }
 }
 

@@ -127,7 +127,7 @@ impl Fleet {
                 self.change_instance(uuid, |instance| instance.observed.fault = fault);
             }
         }
-        self.wake_queued(&migration.source);
+        self.wake_queued(migration);
     }
 
     /// Ends a live migration after which neither side has the guest.
@@ -138,6 +138,6 @@ impl Fleet {
             self.release(migration.uuid);
             self.change_instance(uuid, |instance| instance.lost_on_the_way(now));
         }
-        self.wake_queued(&migration.source);
+        self.wake_queued(migration);
     }
 }

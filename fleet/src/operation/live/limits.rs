@@ -57,17 +57,17 @@ impl Fleet {
         full.filter_map(|same| same.first().map(|&target| target.clone())).collect()
     }
 
-    /// A live migration from this host is over: the oldest ones that wait are due, of this host and
-    /// of all. A migration that still cannot begin is due in each round.
-    pub(super) fn wake_queued(&mut self, source: &str) {
-        let queued =
-            self.live_migrations().filter(|(instance, _)| instance.operation == Some(Operation::LiveQueued));
+    /// A live migration is over. Those that may wait for its end are due: the oldest of all, those from
+    /// its source, and those that hold its target. One that still cannot begin is due in each round.
+    pub(super) fn wake_queued(&mut self, over: &Migration) {
         let queued: Vec<_> =
-            queued.map(|(instance, of)| (of.created_at, instance.uuid, of.source == source)).collect();
-        let oldest: Option<Uuid> = queued.iter().min().map(|(_, uuid, _)| *uuid);
-        let of_source =
-            queued.iter().filter(|(.., is_of_source)| *is_of_source).min().map(|(_, uuid, _)| *uuid);
-        self.due.extend(oldest.into_iter().chain(of_source));
+            self.live_migrations().filter(|(it, _)| it.operation == Some(Operation::LiveQueued)).collect();
+        let oldest = queued.iter().min_by_key(|(it, of)| (of.created_at, it.uuid)).map(|(it, _)| it.uuid);
+        let may_wait = |(it, of): &&(&Instance, &Migration)| {
+            of.source == over.source || self.host_of_capacity(it.uuid) == Some(over.target.as_str())
+        };
+        let due: Vec<Uuid> = queued.iter().filter(may_wait).map(|(it, _)| it.uuid).chain(oldest).collect();
+        self.due.extend(due);
     }
 }
 

@@ -99,7 +99,7 @@ impl Fleet {
         }
         self.release_migration(uuid); // nothing runs on the source
         self.change_instance(uuid, |instance| instance.settled(report.state, &report.error, now));
-        self.wake_queued(&migration.source);
+        self.wake_queued(migration);
     }
 }
 

@@ -45,7 +45,7 @@ impl Fleet {
         instance.check(Operation::LiveQueued, may_override)?;
         let source = &instance.location.host;
         self.check_target(source, request.host, true)?;
-        self.check_up(source, "its agent has to send the guest")?;
+        self.check_sender(source)?;
         if let Some(host) = request.host
             && let Err(why) = self.check_receiver(source, host, request.options.disks)
         {

@@ -33,6 +33,7 @@ impl From<&HostEvacuation> for StoredEvacuation {
         Self {
             uuid: bytes(run.uuid),
             user: run.user.clone(),
+            is_live: run.is_live,
             is_moving: run.phase == EvacuationPhase::Moving,
             instances: moved.chain(skipped).collect(),
             created_at: run.created_at.0,
@@ -48,6 +49,7 @@ impl From<StoredEvacuation> for HostEvacuation {
         Self {
             uuid: uuid(&record.uuid),
             user: record.user,
+            is_live: record.is_live,
             phase,
             migrations: moved.iter().map(|of| (uuid(&of.instance), uuid(&of.migration))).collect(),
             skipped: skipped.into_iter().map(|of| (uuid(&of.instance), of.reason)).collect(),

@@ -83,7 +83,9 @@ impl Audited for v1::FenceHostRequest {
 
 impl Audited for v1::EvacuateHostRequest {
     fn subject(&self) -> Subject {
-        Subject::of(&self.name).changing(format!("fenced={} rebuild={}", self.fenced, self.rebuild))
+        let Self { fenced, rebuild, live, .. } = self;
+        let change = format!("fenced={fenced} rebuild={rebuild} live={}", live.is_some());
+        Subject::of(&self.name).changing(change)
     }
 }
 

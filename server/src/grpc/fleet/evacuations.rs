@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use berth_api::v1;
-use berth_fleet::{EvacuationPhase, FleetError, HostEvacuationState, VmState};
+use berth_fleet::{EvacuationPhase, FleetError, HostEvacuationState, LiveDisks, LiveOptions, VmState};
 use tonic::{Code, Status};
 
 use super::CallError;
@@ -143,9 +143,32 @@ pub(super) fn evacuate(
     wanted: &v1::EvacuateHostRequest,
     user: &str,
 ) -> Result<v1::HostEvacuation, CallError> {
+    if let Some(live) = &wanted.live {
+        return evacuate_live(call, wanted, live, user);
+    }
     let evacuation =
         Evacuation { host: String::new(), rebuild: wanted.rebuild, state: target_state(wanted.state)? };
     let run = tokio::task::block_in_place(|| call.fleet.evacuate_host(&wanted.name, &evacuation, user))?;
+    Ok(message(&wanted.name, &run))
+}
+
+fn evacuate_live(
+    call: &Call<'_>,
+    wanted: &v1::EvacuateHostRequest,
+    live: &v1::LiveEvacuation,
+    user: &str,
+) -> Result<v1::HostEvacuation, CallError> {
+    let of_dead_hosts = [
+        ("fenced", wanted.fenced),
+        ("rebuild", wanted.rebuild),
+        ("state", target_state(wanted.state)?.is_some()),
+    ];
+    if let Some((field, _)) = of_dead_hosts.into_iter().find(|(_, is_set)| *is_set) {
+        return Err(bad_field(field, "is for hosts that are down, and cannot be set with live").into());
+    }
+    let &v1::LiveEvacuation { bandwidth_mib, timeout_s, forces_at_timeout } = live;
+    let options = LiveOptions { disks: LiveDisks::Any, bandwidth_mib, timeout_s, forces_at_timeout };
+    let run = tokio::task::block_in_place(|| call.fleet.evacuate_host_live(&wanted.name, &options, user))?;
     Ok(message(&wanted.name, &run))
 }
 
@@ -188,6 +211,7 @@ fn message(host: &str, evacuation: &HostEvacuationState) -> v1::HostEvacuation {
         host: host.to_owned(),
         state: state.into(),
         user: run.user.clone(),
+        live: run.is_live,
         created_at: run.created_at.0,
         instances: moved.chain(skipped).collect(),
     }

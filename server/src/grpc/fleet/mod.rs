@@ -70,7 +70,9 @@ impl v1::fleet_server::Fleet for Fleet {
         let user = caller.role();
         audit::note(&request);
         let wanted = request.get_ref();
-        evacuations::ensure_fenced(&self.service, &wanted.name, wanted.fenced, user).await?;
+        if wanted.live.is_none() {
+            evacuations::ensure_fenced(&self.service, &wanted.name, wanted.fenced, user).await?;
+        }
         write(&self.service, request, |call, wanted| evacuations::evacuate(call, wanted, user)).await
     }
 
