@@ -37,7 +37,8 @@ impl Agents {
     }
 }
 
-const COLUMNS: [&str; 7] = ["binary", "host", "availability_zone", "status", "state", "updated_at", "reason"];
+const COLUMNS: [&str; 8] =
+    ["binary", "host", "availability_zone", "status", "state", "updated_at", "version", "reason"];
 
 fn record(host: Host) -> Record {
     let (status, state) = (status(&host), state(&host));
@@ -49,5 +50,6 @@ fn record(host: Host) -> Record {
         .with("state", state)
         .time("updated_at", host.last_seen)
         .time("since", host.since)
+        .text("version", host.hypervisor.map(|known| known.agent_version).unwrap_or_default())
         .text("reason", host.reason)
 }

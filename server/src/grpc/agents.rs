@@ -111,6 +111,7 @@ impl v1::agents_server::Agents for Agents {
             self.note_refused(&hello.host, &error);
             CallError::from(error)
         })?;
+        note_version(&hello, self.service.options.build.version);
         let service = Arc::clone(&self.service);
         let share = self.shares.of(&hello.host, monotonic());
         let connection =
@@ -139,6 +140,19 @@ async fn turn(
         }
     }
     None
+}
+
+/// Logs that an agent has another version than the service: it works, and does not do what the later one of both has in addition.
+fn note_version(hello: &v1::Hello, own: &str) {
+    let agent = hello.hypervisor.as_ref().map_or("", |known| &known.agent_version);
+    if !agent.is_empty() && agent != own {
+        tracing::info!(
+            host = hello.host,
+            agent,
+            service = own,
+            "the agent has another version than the service"
+        );
+    }
 }
 
 async fn introduction(messages: &mut Streaming<v1::AgentMessage>) -> Result<v1::Hello, Status> {

@@ -15,6 +15,7 @@ fn hosts() -> ListHostsResponse {
         version: 7_002_001,
         is_accelerated: true,
         architecture: "x86_64".into(),
+        agent_version: "0.0.9".into(),
         ..Default::default()
     };
     let inventories = [("VCPU", 64), ("MEMORY_MB", 262_144), ("DISK_GB", 4000)];
@@ -75,9 +76,9 @@ fn agents_are_listed_with_their_last_heartbeat() {
     assert_lines(
         &fake.succeed("service list"),
         &[
-            "binary host availability zone status state updated at reason",
-            &format!("berth-agent compute-1 az1 maintenance down {AT_TEXT} new kernel"),
-            "berth-agent new unknown down - -",
+            "binary host availability zone status state updated at version reason",
+            &format!("berth-agent compute-1 az1 maintenance down {AT_TEXT} 0.0.9 new kernel"),
+            "berth-agent new unknown down - - -",
         ],
     );
 }
