@@ -17,7 +17,7 @@ const ENTRIES: usize = 4_096;
 const TEXTS: usize = 128;
 
 /// Other bounds of texts, by message and field; `*` is every message.
-const OTHERS: [(&str, &str, usize); 8] = [
+const OTHERS: [(&str, &str, usize); 10] = [
     ("*", "page_token", 4_096),
     ("*", "user_data", 65_536),
     // The service has a bound of its own, which is a setting.
@@ -29,6 +29,8 @@ const OTHERS: [(&str, &str, usize); 8] = [
     ("ConsumerClaim", "consumer_type", 1_024),
     // Errors of hypervisors.
     ("GuestReport", "error", 16_384),
+    ("ConsoleReply", "error", 16_384),
+    ("ConsoleReply", "output", 65_536),
 ];
 
 const PACKAGE: &str = ".berth.v1.";

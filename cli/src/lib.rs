@@ -148,6 +148,8 @@ enum Command {
     ServerGroup(operator::server_group::ServerGroups),
     /// Manage servers
     Server(Box<operator::server::Servers>),
+    /// Show the consoles of servers
+    Console(operator::console::Consoles),
     /// Show the moves of servers
     Migration(operator::migration::Migrations),
     /// Show hypervisors, their capacity and usage
@@ -218,6 +220,7 @@ impl Command {
             Self::Flavor(command) => command.run(),
             Self::ServerGroup(command) => command.run(),
             Self::Server(command) => command.run(),
+            Self::Console(command) => command.run(),
             Self::Migration(command) => command.run(),
             Self::Hypervisor(command) => command.run(),
             Self::Service(command) => command.run(),

@@ -139,6 +139,7 @@ struct Agent<H> {
 enum Finished {
     Step(Uuid, StepOutcome),
     Survey(Result<Box<(Facts, Vec<Found>)>, Fault>),
+    Console(v1::ConsoleReply),
     Forgotten,
 }
 
@@ -198,12 +199,29 @@ impl<H: Hypervisor> Agent<H> {
                     self.times.welcome(&welcome);
                 }
                 service_message::Message::DesiredGuest(desired) => self.apply_desired(desired),
+                service_message::Message::Console(request) => self.read_console(request),
                 service_message::Message::ProvidersRefused(failure) => {
                     tracing::error!("the service refuses the resources of this host: {}", failure.message);
                     self.is_refused = true;
                 }
             },
         }
+    }
+
+    fn read_console(&mut self, request: v1::ConsoleRequest) {
+        let hypervisor = Arc::clone(&self.hypervisor);
+        self.tasks.spawn(async move {
+            let v1::ConsoleRequest { request, instance, most_bytes } = request;
+            let read = match instance.parse() {
+                Ok(guest) => hypervisor.console(guest, most_bytes).await.map_err(|fault| fault.to_string()),
+                Err(_) => Err(format!("{instance:?} is no UUID")),
+            };
+            let (output, error) = match read {
+                Ok(output) => (output, String::new()),
+                Err(error) => (Vec::new(), error),
+            };
+            Finished::Console(v1::ConsoleReply { request, output: output.into(), error })
+        });
     }
 
     fn apply_desired(&mut self, message: v1::DesiredGuest) {
@@ -244,6 +262,7 @@ impl<H: Hypervisor> Agent<H> {
                 self.compare(found);
             }
             Ok(Finished::Survey(Err(fault))) => tracing::warn!("the hypervisor does not answer: {fault}"),
+            Ok(Finished::Console(reply)) => self.outbox.add_console(reply),
             Ok(Finished::Forgotten) => {}
             // A bug. After a restart, the agent observes the guest's state.
             Err(error) => std::panic::resume_unwind(error.into_panic()),
@@ -304,6 +323,7 @@ impl<H: Hypervisor> Agent<H> {
                 let disk_available_gb = self.hypervisor.disk_available_gb();
                 Message::Heartbeat(v1::Heartbeat { disk_available_gb })
             }
+            Some(Item::Console(reply)) => Message::Console(reply),
             Some(Item::Guest(instance)) => match self.guests.get(&instance) {
                 Some(guest) => messages::report(instance, guest),
                 None => return,

@@ -485,6 +485,16 @@ impl Hypervisor for FakeHypervisor {
         Ok(vec![DiskPart { file, content: Box::new(io::Cursor::new(content)) }])
     }
 
+    async fn console(&self, guest: Uuid, most_bytes: u32) -> Result<Vec<u8>, Fault> {
+        let world = self.world();
+        world.check()?;
+        let Some(entry) = world.guests.get(&guest).filter(|entry| entry.power != GuestPower::Gone) else {
+            return Err(Fault::permanent("the guest is not on this host"));
+        };
+        let output = format!("boot {}\n", entry.record.boot).into_bytes();
+        Ok(output[output.len().saturating_sub(most_bytes as usize)..].to_vec())
+    }
+
     fn disk_available_gb(&self) -> u32 {
         self.world().facts.disk_gb
     }

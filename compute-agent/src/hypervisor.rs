@@ -219,6 +219,9 @@ pub trait Hypervisor: Send + Sync + 'static {
     /// host needs before it is sent: disks without content.
     fn export(&self, guest: Uuid) -> impl Future<Output = Result<Vec<DiskPart>, Fault>> + Send;
 
+    /// The latest bytes, at most this many, that the guest has written to its serial console.
+    fn console(&self, guest: Uuid, most_bytes: u32) -> impl Future<Output = Result<Vec<u8>, Fault>> + Send;
+
     /// Free space for the disks of guests, in GiB.
     fn disk_available_gb(&self) -> u32;
 

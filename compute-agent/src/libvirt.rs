@@ -228,6 +228,10 @@ impl Hypervisor for Libvirt {
         self.blocking(move |inner| inner.export(guest)).await
     }
 
+    async fn console(&self, guest: Uuid, most_bytes: u32) -> Result<Vec<u8>, Fault> {
+        self.blocking(move |inner| inner.disks.console(guest, most_bytes)).await
+    }
+
     fn disk_available_gb(&self) -> u32 {
         self.inner.disks.space_gb().map_or(0, |(_, available)| available)
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use berth_api::v1::agent_message::Message;
 use berth_api::v1::desired_guest::Goal;
 use berth_api::v1::guest_report::State;
-use berth_api::v1::{DesiredGuest, Failure, GuestReport, GuestSpec, service_message};
+use berth_api::v1::{ConsoleRequest, DesiredGuest, Failure, GuestReport, GuestSpec, service_message};
 use berth_compute_agent::{Facts, FakeHypervisor, Fault, GuestPower, GuestRecord, GuestStep};
 use berth_test_support::agents_service::{self, Agent, Known, Service};
 use uuid::Uuid;
@@ -323,4 +323,28 @@ async fn records_of_removed_guests_are_limited() {
     agent.stop().await;
     assert_eq!(hypervisor.guest(Uuid::from_u128(1)).1, GuestRecord::default());
     assert_eq!(hypervisor.guest(Uuid::from_u128(1100)).1.known, 1);
+}
+
+#[tokio::test]
+async fn console_output_is_sent_on_request() {
+    let (service, _, agent) = start().await;
+    service.reconcile(HOST, desired(1, Goal::Running, 1)).await;
+    let answer = async |request: u64, instance: &str, most_bytes| {
+        let instance = instance.to_owned();
+        let wanted = ConsoleRequest { request, instance, most_bytes };
+        service.send(HOST, service_message::Message::Console(wanted)).await;
+        let reply = move |known: &Known| {
+            known.received.iter().find_map(|(_, message)| match message {
+                Message::Console(reply) if reply.request == request => Some(reply.clone()),
+                _ => None,
+            })
+        };
+        let reply = service.wait("the output", reply).await;
+        (String::from_utf8(reply.output.to_vec()).unwrap(), reply.error)
+    };
+    assert_eq!(answer(7, &GUEST.to_string(), 100).await, ("boot 1\n".to_owned(), String::new()));
+    assert_eq!(answer(8, &GUEST.to_string(), 2).await.0, "1\n");
+    assert_eq!(answer(9, &Uuid::from_u128(9).to_string(), 100).await.1, "the guest is not on this host");
+    assert!(answer(10, "x", 100).await.1.contains("no UUID"));
+    agent.stop().await;
 }

@@ -3,6 +3,7 @@
 mod agents;
 pub(crate) mod aggregate;
 pub(crate) mod connection;
+pub(crate) mod console;
 pub(crate) mod flavor;
 pub(crate) mod host;
 pub(crate) mod hypervisor;

@@ -1,12 +1,13 @@
 //! Pending messages to the service.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
+use berth_api::v1::ConsoleReply;
 use uuid::Uuid;
 
 /// Pending messages to the service. It is not a queue: a guest that changes twice before the stream
 /// has capacity is reported once, with its state at that time. So the outbox never has more entries
-/// than there are guests.
+/// than there are guests, and requests of the service for console output.
 #[derive(Default, Debug)]
 pub(super) struct Outbox {
     hello: bool,
@@ -14,22 +15,24 @@ pub(super) struct Outbox {
     guests: BTreeSet<Uuid>,
     all_reported: bool,
     heartbeat: bool,
+    consoles: VecDeque<ConsoleReply>,
 }
 
 /// One pending message.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub(super) enum Item {
     Hello,
     Providers,
     Guest(Uuid),
     AllReported,
     Heartbeat,
+    Console(ConsoleReply),
 }
 
 impl Outbox {
-    /// Everything that a new stream begins with.
+    /// Everything that a new stream begins with. The service has given up on requests of an earlier one.
     pub(super) fn everything(guests: BTreeSet<Uuid>) -> Self {
-        Self { hello: true, providers: true, guests, all_reported: true, heartbeat: false }
+        Self { hello: true, providers: true, guests, all_reported: true, ..Self::default() }
     }
 
     pub(super) fn add_providers(&mut self) {
@@ -44,8 +47,14 @@ impl Outbox {
         self.heartbeat = true;
     }
 
+    pub(super) fn add_console(&mut self, reply: ConsoleReply) {
+        self.consoles.push_back(reply);
+    }
+
     pub(super) fn is_empty(&self) -> bool {
-        !(self.hello || self.providers || self.all_reported || self.heartbeat) && self.guests.is_empty()
+        !(self.hello || self.providers || self.all_reported || self.heartbeat)
+            && self.guests.is_empty()
+            && self.consoles.is_empty()
     }
 
     /// Takes the next message. A heartbeat waits only for the first two messages of a stream.
@@ -59,6 +68,9 @@ impl Outbox {
         }
         if take(&mut self.heartbeat) {
             return Some(Item::Heartbeat);
+        }
+        if let Some(reply) = self.consoles.pop_front() {
+            return Some(Item::Console(reply));
         }
         if let Some(instance) = self.guests.pop_first() {
             return Some(Item::Guest(instance));

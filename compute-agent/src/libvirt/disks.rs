@@ -254,6 +254,14 @@ impl Disks {
         &self.directory
     }
 
+    /// The latest bytes that a guest has written to its serial console.
+    pub(super) fn console(&self, guest: Uuid, most_bytes: u32) -> Result<Vec<u8>, Fault> {
+        if !self.has(guest) {
+            return Err(Fault::permanent("the guest is not on this host"));
+        }
+        self.files(guest).console_tail(most_bytes)
+    }
+
     /// Sets owner and mode of all guests' directories, including those of earlier releases.
     pub(super) fn protect_all(&self, owner: Option<Owner>) -> io::Result<()> {
         self.all()?.into_iter().try_for_each(|instance| protect(&self.files(instance).directory, owner))

@@ -1,7 +1,7 @@
 //! The files of a guest, and their way to another host.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
@@ -51,6 +51,25 @@ impl Files {
     /// Those that QEMU locks while the guest runs.
     pub(super) fn locked(&self) -> [PathBuf; 4] {
         [self.root(), self.ephemeral(), self.swap(), self.config_drive()]
+    }
+
+    /// The latest bytes of the console output; none if the guest has never run.
+    pub(super) fn console_tail(&self, most_bytes: u32) -> Result<Vec<u8>, Fault> {
+        let path = self.console();
+        let read = || {
+            let mut file = File::options().read(true).custom_flags(NO_FOLLOW).open(&path)?;
+            let length = file.metadata()?.len();
+            file.seek(SeekFrom::Start(length.saturating_sub(most_bytes.into())))?;
+            let mut tail = Vec::new();
+            // The guest may write meanwhile.
+            file.take(most_bytes.into()).read_to_end(&mut tail)?;
+            Ok(tail)
+        };
+        match read() {
+            Ok(tail) => Ok(tail),
+            Err(error) if io::Error::kind(&error) == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(Fault::transient(format!("console.log: {error}"))),
+        }
     }
 
     /// All that exist, to be sent to another host.
@@ -190,6 +209,19 @@ mod tests {
         assert_eq!(fs::read_to_string(here.path().join("console.log")).expect("there"), "TICK");
         let (_here, received) = receive(vec![file(ROOT, 1), data("x"), IncomingPart::End]);
         assert_eq!(received, Ok("d".to_owned()));
+    }
+
+    #[test]
+    fn the_end_of_the_console_output_is_read() {
+        let there = tempfile::tempdir().expect("a directory");
+        let files = Files { directory: there.path().to_owned() };
+        assert_eq!(files.console_tail(4), Ok(Vec::new()));
+        fs::write(files.console(), "boot\nlogin: ").expect("written");
+        assert_eq!(files.console_tail(7), Ok(b"login: ".to_vec()));
+        assert_eq!(files.console_tail(99), Ok(b"boot\nlogin: ".to_vec()));
+        fs::remove_file(files.console()).expect("there");
+        std::os::unix::fs::symlink("/etc/passwd", files.console()).expect("made");
+        assert!(files.console_tail(4).is_err(), "a link is not followed");
     }
 
     #[test]

@@ -15,6 +15,7 @@ use berth_store::{Changes, Queue};
 use tokio::sync::{broadcast, mpsc};
 use uuid::Uuid;
 
+use super::consoles::Consoles;
 use super::decider::FleetDecider;
 use super::outbox::Outboxes;
 use super::records;
@@ -34,6 +35,7 @@ pub(crate) struct FleetHandle {
     /// Makes one decision at a time. It is locked before the fleet, and reads host facts from it.
     pub(super) decider: Mutex<FleetDecider>,
     pub(super) outboxes: Outboxes,
+    pub(super) consoles: Consoles,
     pub(super) creating: Repeats,
     /// Instances that changed, for watchers.
     changed: broadcast::Sender<Uuid>,
@@ -63,6 +65,7 @@ impl FleetHandle {
             fleet: Mutex::new(fleet),
             decider: Mutex::new(decider),
             outboxes: Outboxes::default(),
+            consoles: Consoles::default(),
             creating: Repeats::default(),
             changed: broadcast::Sender::new(WATCHED),
             due,

@@ -25,12 +25,14 @@
 //! | `evacuations.rs` | fence records; evacuating instances and hosts |
 //! | `schedule.rs`, `ask.rs`, `decider.rs` | decisions |
 //! | `reconcile.rs` | the loop that brings instances to their desired state |
+//! | `consoles.rs` | console output of guests, from their agents |
 //! | `outbox.rs` | the messages that an agent has yet to receive |
 //! | `repeats.rs` | repeats of a request that is in progress |
 //! | `message.rs` | from and to protobuf messages |
 //! | `records/`, `stored.rs` | from and to stored records |
 
 mod ask;
+mod consoles;
 mod decider;
 mod evacuations;
 mod handle;

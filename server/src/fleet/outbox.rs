@@ -46,7 +46,7 @@ impl Outboxes {
 
 /// The messages that an agent has yet to receive. It is no queue: of each guest, only the latest
 /// desired state waits. So an agent that does not read makes it no larger than the number of guests
-/// on its host.
+/// on its host, and a few requests for console output.
 #[derive(Debug, Default)]
 struct Outbox {
     waiting: BTreeMap<Subject, Message>,
@@ -62,6 +62,7 @@ enum Subject {
     Welcome,
     Providers,
     Guest(String),
+    Console(u64),
 }
 
 impl Subject {
@@ -70,6 +71,7 @@ impl Subject {
             Message::Welcome(_) => Self::Welcome,
             Message::ProvidersRefused(_) => Self::Providers,
             Message::DesiredGuest(desired) => Self::Guest(desired.instance.clone()),
+            Message::Console(request) => Self::Console(request.request),
         }
     }
 }

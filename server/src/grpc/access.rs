@@ -60,6 +60,8 @@ impl Access {
                 "Get" | "List" | "ListEvents" | "Watch" | "ListMigrations" | "GetMigration" => Self::Read,
                 "Create" | "Delete" | "Start" | "Stop" | "Reboot" | "Pause" | "Unpause" | "Suspend" | "Resume" => Self::Use,
                 "Shelve" | "Unshelve" | "Lock" | "Unlock" => Self::Use,
+                // It may have passwords that a guest has printed.
+                "GetConsoleLog" => Self::Use,
                 "Resize" | "ConfirmResize" | "RevertResize" => Self::Use,
                 "Migrate" | "LiveMigrate" | "AbortMigration" | "ForceCompleteMigration" | "Evacuate" => Self::Operate,
                 _ => return None,

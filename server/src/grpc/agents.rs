@@ -215,6 +215,7 @@ impl Connection {
                             latest.applied_in(self.apply_tree(tree).await);
                         }
                     }
+                    Some(Message::Console(reply)) => self.epoch.fleet.note_console(&self.host, reply),
                     Some(message) => self.apply(&message),
                     None => {}
                 },
@@ -272,7 +273,7 @@ impl Connection {
                 Ok(())
             }
             Message::Hello(_) => Err(FleetError::field("hello", "was sent already")),
-            Message::Providers(_) | Message::Goodbye(_) => Ok(()),
+            Message::Providers(_) | Message::Goodbye(_) | Message::Console(_) => Ok(()),
         };
         let Err(error) = outcome else { return };
         self.refused += 1;

@@ -429,3 +429,31 @@ async fn a_watcher_receives_every_distinct_state() {
     cloud.instances.delete(named(&it)).await.unwrap();
     until("DELETED").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_agent_of_its_host_has_the_console_output_of_an_instance() {
+    let mut cloud = Cloud::new().await;
+    let [host] = cloud.hosts(["h1"]).await;
+    cloud.flavor("small", 2, &[]).await;
+    host.machine.lock().unwrap().console = Some("login: ".to_owned());
+    let it = cloud.create("it", "small").await;
+    cloud.until_status(&it, "ACTIVE").await;
+    let wanted = v1::GetConsoleLogRequest { instance: "it".to_owned(), project: String::new() };
+    let log = cloud.instances.get_console_log(wanted.clone()).await.unwrap().into_inner();
+    assert_eq!(&log.output[..], b"login: ");
+
+    let other = v1::GetConsoleLogRequest { project: "another".to_owned(), ..wanted.clone() };
+    assert_eq!(cloud.instances.get_console_log(other).await.unwrap_err().code(), Code::NotFound);
+    host.machine.lock().unwrap().guests.clear();
+    let refused = cloud.instances.get_console_log(wanted.clone()).await.unwrap_err();
+    assert_eq!(reason(&refused), "NO_CONSOLE", "{refused}");
+    assert!(refused.message().contains("there is no such guest"), "{refused}");
+    host.vanish();
+    let parted = async || loop {
+        match cloud.instances.clone().get_console_log(wanted.clone()).await {
+            Err(refused) if reason(&refused) == "HOST_DOWN" => return,
+            other => assert!(other.is_err(), "{other:?}"),
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), parted()).await.expect("it has gone");
+}

@@ -44,6 +44,8 @@ pub(crate) struct Machine {
     pub(crate) heartbeats: u32,
     pub(crate) desired: Vec<v1::DesiredGuest>,
     pub(crate) refusals: Vec<v1::Failure>,
+    /// What guests have written to their consoles, unless the agent is of a version that has none.
+    pub(crate) console: Option<String>,
 }
 
 pub(crate) struct ScriptedAgent {
@@ -275,6 +277,10 @@ async fn serve(
                 Ok(Some(v1::ServiceMessage { message: Some(ServiceEvent::ProvidersRefused(failure)) })) => {
                     machine.lock().unwrap().refusals.push(failure);
                 }
+                Ok(Some(v1::ServiceMessage { message: Some(ServiceEvent::Console(wanted)) })) => {
+                    let reply = machine.lock().unwrap().console(&wanted);
+                    reply.into_iter().for_each(|reply| say(&sender, Message::Console(reply)));
+                }
                 Ok(Some(_)) => {}
                 Ok(None) | Err(_) => return,
             },
@@ -290,6 +296,14 @@ async fn serve(
 }
 
 impl Machine {
+    /// The answer to a request for console output; none of an earlier version.
+    fn console(&self, wanted: &v1::ConsoleRequest) -> Option<v1::ConsoleReply> {
+        let output = self.console.clone()?;
+        let error = if self.guests.contains_key(&wanted.instance) { "" } else { "there is no such guest" };
+        let (request, output) = (wanted.request, if error.is_empty() { output } else { String::new() });
+        Some(v1::ConsoleReply { request, output: output.into_bytes().into(), error: error.to_owned() })
+    }
+
     /// Why the guest cannot be built, if nothing of it is here.
     fn missing_disks(&self, desired: &v1::DesiredGuest) -> Option<&'static str> {
         let disks = desired.disks.clone().unwrap_or_default();

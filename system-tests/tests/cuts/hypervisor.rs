@@ -62,6 +62,10 @@ impl Hypervisor for MortalAgent {
         self.hypervisor.export(guest).await
     }
 
+    async fn console(&self, guest: Uuid, most_bytes: u32) -> Result<Vec<u8>, Fault> {
+        self.hypervisor.console(guest, most_bytes).await
+    }
+
     fn disk_available_gb(&self) -> u32 {
         self.hypervisor.disk_available_gb()
     }

@@ -222,6 +222,7 @@ service!(Instances {
     get "Get": InstanceRequest => Instance,
     list "List": ListInstancesRequest => ListInstancesResponse,
     list_events "ListEvents": InstanceRequest => ListEventsResponse,
+    get_console_log "GetConsoleLog": GetConsoleLogRequest => ConsoleLog,
 }
     type WatchStream = Pin<Box<dyn Stream<Item = Result<Instance, Status>> + Send>>;
 

@@ -267,3 +267,16 @@ fn one_that_refuses_does_not_keep_the_others_from_it() {
     assert!(stderr(&output).contains("a: it is PAUSED"), "{}", stderr(&output));
     assert!(super::super::stdout(&output).contains(OTHER));
 }
+
+#[test]
+fn the_console_output_of_a_server_is_shown() {
+    let fake = Fake::start();
+    let log = ConsoleLog { output: b"one\r\ntwo\x1b[2J\nlogin: ".to_vec().into() };
+    fake.answers("GetConsoleLog", log.clone()).answers("GetConsoleLog", log);
+    // A guest cannot act on the terminal.
+    assert_eq!(fake.succeed("console log show web"), "one\ntwo\\u{1b}[2J\nlogin: \n");
+    assert_eq!(fake.succeed("console log show web --lines 1 --project shop"), "login: \n");
+    let _: GetConsoleLogRequest = fake.asked("GetConsoleLog");
+    let asked: GetConsoleLogRequest = fake.asked("GetConsoleLog");
+    assert_eq!((asked.instance.as_str(), asked.project.as_str()), ("web", "shop"));
+}

@@ -59,6 +59,7 @@ subjects! {
     DeleteProviderRequest: uuid;
     InstanceRequest: instance project;
     GetMigrationRequest: migration project;
+    GetConsoleLogRequest: instance project;
 }
 
 impl Audited for v1::ApproveHostRequest {

@@ -17,15 +17,16 @@ use tonic::{Request, Response, Status};
 use self::message::{event, instance};
 use self::watching::{Messages, Watching};
 use super::audit;
-use super::call::{Call, read, read_in_turn, write};
+use super::call::{self, Call, read, read_in_turn, write};
 use super::fleet::CallError;
 use super::fleet::evacuations::ensure_fenced;
-use super::identity::Caller;
+use super::identity::{Caller, CallerKey};
 use super::page::Page;
 use super::scheduler::hints;
 use crate::fleet::group_hint;
 use crate::fleet::message::read_image;
 use crate::lengthy::Reads;
+use crate::request::Purpose;
 use crate::service::Service;
 
 /// Instances and what can be done with them.
@@ -260,6 +261,16 @@ impl v1::instances_server::Instances for Instances {
             })
         })
         .await
+    }
+
+    async fn get_console_log(&self, request: Request<v1::GetConsoleLogRequest>) -> Answer<v1::ConsoleLog> {
+        audit::note(&request); // it may have passwords
+        let epoch = call::begin(&self.service, request.extensions(), Purpose::Advise)?;
+        let _processing = call::processing(request.extensions());
+        let wanted = request.get_ref();
+        let named = Named { name: &wanted.instance, project: &wanted.project };
+        let log = epoch.fleet.console_log(named).await.map_err(CallError::from)?;
+        call::in_flight(&self.service, &CallerKey::behind(&request).0, log)
     }
 
     type WatchStream = Messages;
