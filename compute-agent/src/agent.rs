@@ -325,7 +325,9 @@ impl<H: Hypervisor> Agent<H> {
             }
             Some(Item::Console(reply)) => Message::Console(reply),
             Some(Item::Guest(instance)) => match self.guests.get(&instance) {
-                Some(guest) => messages::report(instance, guest),
+                Some(guest) => {
+                    messages::report(instance, guest, self.hypervisor.missing_cpu_features(instance))
+                }
                 None => return,
             },
             None => return,

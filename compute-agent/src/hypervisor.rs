@@ -222,6 +222,12 @@ pub trait Hypervisor: Send + Sync + 'static {
     /// The latest bytes, at most this many, that the guest has written to its serial console.
     fn console(&self, guest: Uuid, most_bytes: u32) -> impl Future<Output = Result<Vec<u8>, Fault>> + Send;
 
+    /// Of the features that the hypervisor's CPUs have, those that the CPU of a guest does not have, because it was started on another
+    /// host. Known while it runs, from the latest step.
+    fn missing_cpu_features(&self, _guest: Uuid) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Free space for the disks of guests, in GiB.
     fn disk_available_gb(&self) -> u32;
 

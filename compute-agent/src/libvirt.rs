@@ -4,6 +4,7 @@ mod blueprint;
 mod capabilities;
 mod config_drive;
 mod connection;
+mod cpus;
 mod disks;
 mod domain;
 mod downtime;
@@ -36,6 +37,7 @@ use uuid::Uuid;
 use crate::disks::{DiskPart, Incoming};
 use crate::{Facts, Fault, Found, GuestStep, Hypervisor, Job, Notice, StepOutcome};
 use connection::Connection;
+use cpus::GuestCpus;
 use disks::{Disks, NO_FOLLOW};
 use images::Images;
 use live::Transfers;
@@ -73,6 +75,8 @@ pub struct Config {
     pub state: PathBuf,
     /// The CPU model of guests.
     pub cpu_mode: CpuMode,
+    /// Features that the CPUs of guests do not get.
+    pub disabled_cpu_features: Vec<String>,
     /// Where libvirtds of other hosts reach this host's, to send running guests to it; None if they cannot.
     pub migration_uri: Option<String>,
 }
@@ -118,6 +122,7 @@ struct Inner {
     disks: Disks,
     records: Records,
     transfers: Transfers,
+    cpus: GuestCpus,
     has_kvm: bool,
     /// The latest survey of the host.
     surveyed: Mutex<Option<Arc<Surveyed>>>,
@@ -147,6 +152,7 @@ impl Libvirt {
             disks,
             records,
             transfers: Transfers::default(),
+            cpus: GuestCpus::default(),
             has_kvm,
             surveyed: Mutex::new(None),
             _lock: lock,
@@ -230,6 +236,10 @@ impl Hypervisor for Libvirt {
 
     async fn console(&self, guest: Uuid, most_bytes: u32) -> Result<Vec<u8>, Fault> {
         self.blocking(move |inner| inner.disks.console(guest, most_bytes)).await
+    }
+
+    fn missing_cpu_features(&self, guest: Uuid) -> Vec<String> {
+        self.inner.missing_cpu_features(guest)
     }
 
     fn disk_available_gb(&self) -> u32 {

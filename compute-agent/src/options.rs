@@ -56,6 +56,9 @@ pub(crate) struct Options {
     /// CPU model of guests on KVM.
     #[arg(long, value_name = "MODE", value_enum, default_value_t = CpuModeOption::HostModel)]
     cpu_mode: CpuModeOption,
+    /// Feature that the CPUs of guests do not get, such as avx512f, as on hosts that lack it; can be repeated.
+    #[arg(long = "disable-cpu-feature", value_name = "NAME")]
+    disabled_cpu_features: Vec<String>,
     /// Seconds that guests have to shut down before they are destroyed.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(0..=3600))]
     shutdown_timeout: u64,
@@ -130,6 +133,11 @@ enum CpuModeOption {
 
 impl Options {
     pub(crate) fn settings(&self, seed: u64) -> Result<Settings> {
+        if !self.disabled_cpu_features.is_empty() && matches!(self.cpu_mode, CpuModeOption::Default) {
+            bail!(
+                "--disable-cpu-feature: the CPU of --cpu-mode default is QEMU's, and the same on each host"
+            );
+        }
         let host = self.host_name()?;
         let certificates = self.certificates()?;
         Ok(Settings {
@@ -151,6 +159,7 @@ impl Options {
             instances: self.instances.clone(),
             state: self.state.clone(),
             migration_uri: self.migration_uri.clone(),
+            disabled_cpu_features: self.disabled_cpu_features.clone(),
             cpu_mode: match self.cpu_mode {
                 CpuModeOption::Default => CpuMode::HypervisorDefault,
                 CpuModeOption::HostModel => CpuMode::HostModel,

@@ -76,8 +76,9 @@ pub use error::{
 pub use flavor::Flavor;
 pub use group::{Group, ServerGroupPolicy};
 pub use host::{
-    AgentProvider, Fence, FleetHostCounts, Host, HostNameRule, HostState, HostStatus, HypervisorInfo,
-    IntroducedName, Introduction, Liveness, MigrationTarget, ReportedInventory, ReportedProvider, Session,
+    AgentProvider, CpuFeatures, Fence, FleetHostCounts, Host, HostNameRule, HostState, HostStatus,
+    HypervisorInfo, IntroducedName, Introduction, Liveness, MigrationTarget, ReportedInventory,
+    ReportedProvider, Session,
 };
 pub use instance::{
     Creation, Desired, DesiredGuest, DiskMove, Event, Goal, Image, Instance, InstanceSpec, Location, Lock,

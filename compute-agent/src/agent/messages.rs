@@ -12,7 +12,7 @@ pub(super) fn message(message: Message) -> AgentMessage {
     AgentMessage { message: Some(message) }
 }
 
-pub(super) fn report(instance: Uuid, guest: &Guest) -> Message {
+pub(super) fn report(instance: Uuid, guest: &Guest, missing_cpu_features: Vec<String>) -> Message {
     let fault = guest.fault();
     Message::Guest(v1::GuestReport {
         instance: instance.to_string(),
@@ -22,6 +22,7 @@ pub(super) fn report(instance: Uuid, guest: &Guest) -> Message {
         error: fault.map(ToString::to_string).unwrap_or_default(),
         is_transient: fault.is_some_and(|fault| fault.kind == FaultKind::Transient),
         known_generation: guest.known(),
+        missing_cpu_features,
     })
 }
 

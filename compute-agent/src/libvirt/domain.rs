@@ -16,6 +16,8 @@ pub(super) struct Platform {
     pub(super) is_accelerated: bool,
     pub(super) emulator: String,
     pub(super) cpu_mode: CpuMode,
+    /// Features that the CPUs of guests do not get.
+    pub(super) disabled_cpu_features: Vec<String>,
     /// The host's NUMA cells.
     pub(super) cells: Vec<Cell>,
     /// Whether the disks are used without the host's page cache: then another host may use them next.
@@ -100,10 +102,10 @@ fn cpu(platform: &Platform) -> Option<Element> {
         CpuMode::HostModel => "host-model",
         CpuMode::HostPassthrough => "host-passthrough",
     };
+    let feature = |name: &str| Element::new("feature").attribute("policy", "disable").attribute("name", name);
     // Nested KVM offers this feature and then refuses it.
-    let refused =
-        Element::new("feature").attribute("policy", "disable").attribute("name", "arch-capabilities");
-    let cpu = Element::new("cpu").attribute("mode", mode).child(refused);
+    let cpu = Element::new("cpu").attribute("mode", mode).child(feature("arch-capabilities"));
+    let cpu = cpu.children(platform.disabled_cpu_features.iter().map(|name| feature(name)));
     platform.is_accelerated.then_some(cpu)
 }
 
@@ -204,6 +206,7 @@ mod tests {
             is_accelerated,
             emulator: "/bin/qemu".into(),
             cpu_mode: CpuMode::HostModel,
+            disabled_cpu_features: vec!["avx512f".to_owned()],
             cells: vec![cell(0), cell(1)],
             has_direct_io: is_accelerated,
         };

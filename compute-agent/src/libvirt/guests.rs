@@ -89,6 +89,10 @@ impl Inner {
         takes_part: bool,
     ) -> Result<GuestPower, Fault> {
         let power = power_of(domain)?;
+        match power {
+            GuestPower::Running | GuestPower::Paused => self.note_cpu(instance, domain),
+            _ => self.forget_cpu(instance),
+        }
         if has_migrated(domain)? {
             return Ok(GuestPower::Leaving); // libvirtd undefines it next
         }

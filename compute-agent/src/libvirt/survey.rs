@@ -1,6 +1,6 @@
 //! The survey of the host.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::sync::{Arc, PoisonError};
@@ -13,7 +13,7 @@ use virt::sys::{VIR_CONNECT_BASELINE_CPU_EXPAND_FEATURES, VIR_CONNECT_LIST_NODE_
 use super::capabilities::{self, Capabilities};
 use super::domain::Platform;
 use super::fault::fault;
-use super::{Config, Inner, OpenDriverError, records, sys, traits, unusable};
+use super::{Config, Inner, OpenDriverError, cpus, records, sys, traits, unusable};
 use crate::{Facts, Fault, Part, PciDevice};
 
 const HOST_UUID: &str = "host-uuid";
@@ -22,6 +22,8 @@ const HOST_UUID: &str = "host-uuid";
 pub(super) struct Surveyed {
     pub(super) capabilities: Capabilities,
     pub(super) platform: Platform,
+    /// The features of the CPUs that the hypervisor gives guests; none without KVM.
+    pub(super) cpu_features: BTreeSet<String>,
     /// Its parts that have providers, by the providers' UUIDs.
     pub(super) parts: BTreeMap<Uuid, Part>,
 }
@@ -36,12 +38,14 @@ impl Inner {
         let (disk_gb, _) =
             self.disks.space_gb().map_err(|error| Fault::transient(format!("--instances: {error}")))?;
         let features = if platform.is_accelerated { features(&connect, &capabilities) } else { Vec::new() };
+        let cpu_features = self.cpu_features(&connect, &capabilities, &platform);
         let host_uuid = self.host_uuid(&capabilities)?;
         let facts = Facts {
             host_uuid,
             hypervisor: v1::Hypervisor {
                 storage: self.storage(host_uuid)?.to_string(),
                 migration_target: self.migration_target(),
+                cpu_features: cpu_features.iter().cloned().collect(),
                 ..hypervisor(&connect, &capabilities, &platform)?
             },
             cpus: u32::try_from(capabilities.threads()).unwrap_or(u32::MAX),
@@ -52,9 +56,25 @@ impl Inner {
             cells: capabilities.cells.clone(),
         };
         self.protect_disks(&capabilities);
-        let surveyed = Surveyed { capabilities, platform, parts: Part::all(&facts) };
+        let surveyed = Surveyed { capabilities, platform, cpu_features, parts: Part::all(&facts) };
         *self.surveyed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(surveyed));
         Ok(facts)
+    }
+
+    /// The features of the CPUs that the hypervisor gives guests; none if they are unknown.
+    fn cpu_features(
+        &self,
+        connect: &Connect,
+        capabilities: &Capabilities,
+        platform: &Platform,
+    ) -> BTreeSet<String> {
+        if !platform.is_accelerated {
+            return BTreeSet::new();
+        }
+        cpus::offered(connect, capabilities, &self.config.disabled_cpu_features).unwrap_or_else(|fault| {
+            tracing::warn!("the features of the hypervisor's CPUs are not reported: {fault}");
+            BTreeSet::new()
+        })
     }
 
     /// How other hosts send running guests to this one.
@@ -100,6 +120,7 @@ impl Inner {
             is_accelerated: self.has_kvm && capabilities.has_kvm,
             emulator: capabilities.emulator.clone().ok_or_else(missing)?,
             cpu_mode: self.config.cpu_mode,
+            disabled_cpu_features: self.config.disabled_cpu_features.clone(),
             cells: capabilities.cells.clone(),
             has_direct_io: self.disks.has_direct_io(),
         })

@@ -43,6 +43,8 @@ pub(crate) struct Machine {
     pub(crate) name: &'static str,
     pub(crate) host: Host,
     agent: Option<Child>,
+    /// Further options of the agent.
+    pub(crate) options: Vec<String>,
     /// The directory of the guests' disks.
     instances: PathBuf,
 }
@@ -69,7 +71,7 @@ impl Machine {
         agent.args(["--service", &url, "--libvirt-uri", &self.host.uri(), "--host-name", self.name]);
         agent.args(["--migration-uri", &self.host.uri()]);
         // Twenty guests on a machine with two cores.
-        agent.args(["--cpu-allocation-ratio", "16"]);
+        agent.args(["--cpu-allocation-ratio", "16"]).args(&self.options);
         self.agent = Some(agent.spawn().expect("it starts"));
     }
 
@@ -285,7 +287,7 @@ fn machine(name: &'static str, instances: Option<&Path>) -> Machine {
     }
     build_canary(&host.path("images"));
     let instances = instances.map_or_else(|| host.path("instances"), Path::to_owned);
-    Machine { name, host, agent: None, instances }
+    Machine { name, host, agent: None, options: Vec::new(), instances }
 }
 
 pub(crate) fn canary(name: &str, flavor: &str) -> v1::CreateInstancesRequest {

@@ -44,6 +44,7 @@ impl Lab {
             instances: self.host.path("instances"),
             state: self.host.path("state"),
             cpu_mode: CpuMode::HostModel,
+            disabled_cpu_features: Vec::new(),
             migration_uri: None,
         };
         // The agent before it may still be in a call of libvirt.

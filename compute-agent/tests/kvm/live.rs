@@ -222,3 +222,47 @@ async fn a_guest_runs_on_when_its_target_dies() {
     stays(&mut cloud, &it).await;
     cloud.end().await;
 }
+
+/// The guest's CPU decides: a guest that was started on the lesser host can go back there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs root and libvirt"]
+async fn a_guest_goes_only_where_its_cpu_is() {
+    let _turn = TURN.lock().await;
+    let mut cloud = Cloud::new(&["kvm1", "kvm2"]).await;
+    let hypervisor = cloud.until_host("kvm1", |_| true).await.hypervisor.expect("known");
+    assert_eq!(hypervisor.is_accelerated, !hypervisor.cpu_features.is_empty(), "{hypervisor:?}");
+    let can_be_disabled = |feature: &&&str| hypervisor.cpu_features.iter().any(|of| of == **feature);
+    let Some(feature) = ["umip", "clflushopt", "clwb", "vme", "aes"].iter().find(can_be_disabled) else {
+        assert!(!hypervisor.is_accelerated, "{hypervisor:?}");
+        return cloud.end().await; // guests have QEMU's CPU on each host
+    };
+    let address = cloud.address();
+    let lesser = cloud.machine("kvm2");
+    lesser.kill_agent();
+    lesser.options = ["--disable-cpu-feature", feature].map(str::to_owned).into();
+    lesser.start_agent(address);
+    let has_it = |host: &v1::Host| {
+        let features = host.hypervisor.iter().flat_map(|of| &of.cpu_features);
+        features.into_iter().any(|of| of == feature)
+    };
+    cloud.until_host("kvm2", |host| host.is_up && !has_it(host)).await;
+    cloud.flavor_with_disk("disk", 1).await;
+    let mut guests = Vec::new();
+    for (name, host) in [("better", "kvm1"), ("lesser", "kvm2")] {
+        let zone = format!(":{host}");
+        let wanted = v1::CreateInstancesRequest { availability_zone: zone, ..canary(name, "disk") };
+        let it = cloud.create(wanted).await.remove(0).uuid;
+        cloud.until(&it, "ACTIVE").await;
+        guests.push(it);
+    }
+    let refused = cloud.instances.live_migrate(live(&guests[0])).await.expect_err("kvm2 lacks a feature");
+    let expected = format!("its CPU lacks {feature}");
+    assert!(refused.message().contains(&expected), "{}", refused.message());
+    assert_eq!(cloud.until(&guests[0], "ACTIVE").await.host, "kvm1");
+    for to in ["kvm1", "kvm2"] {
+        live_migrate(&mut cloud, live(&guests[1])).await;
+        until_migration(&mut cloud, &guests[1], "completed").await;
+        assert_eq!(cloud.until(&guests[1], "ACTIVE").await.host, to);
+    }
+    cloud.end().await;
+}

@@ -6,6 +6,7 @@
 //! | `connection.rs` | agents join, send heartbeats and leave |
 //! | `liveness.rs` | the connections of agents, and which hosts are up |
 //! | `fence.rs` | fence records of hosts that are down |
+//! | `cpu.rs` | the features of CPUs |
 //! | `tree.rs` | the provider tree that an agent reports |
 //! | `names.rs` | the names of resource classes and traits that agents introduce |
 //! | `retired.rs` | parts of it that the agent reports no longer, while they are in use |
@@ -14,6 +15,7 @@
 
 mod admission;
 mod connection;
+mod cpu;
 mod facts;
 mod fence;
 mod liveness;
@@ -35,6 +37,7 @@ use crate::operation::{HostEvacuation, Operation};
 
 pub use admission::HostNameRule;
 pub use connection::Introduction;
+pub use cpu::CpuFeatures;
 pub use fence::Fence;
 pub(crate) use liveness::{Connections, MAX_WARNINGS};
 pub use liveness::{Liveness, Session};
@@ -102,6 +105,8 @@ pub struct HypervisorInfo {
     pub storage: Uuid,
     /// How other hosts send running guests to it; `None` if they cannot.
     pub migration_target: Option<MigrationTarget>,
+    /// The features of the CPUs that it gives guests.
+    pub cpu_features: CpuFeatures,
 }
 
 /// How other hosts send running guests to a hypervisor.

@@ -24,6 +24,7 @@ use uuid::Uuid;
 use crate::Fleet;
 use crate::error::FleetError;
 use crate::flavor::Flavor;
+use crate::host::CpuFeatures;
 use crate::migration::{Migration, MoveNotice};
 use crate::named::Named;
 use crate::operation::Operation;
@@ -121,6 +122,8 @@ pub struct Observed {
     pub fault: String,
     /// Whether it is stopped because its guest went off without its user.
     pub stopped_by_itself: bool,
+    /// Of the features of its host's CPUs, those that its guest does not have.
+    pub missing_cpu_features: CpuFeatures,
 }
 
 /// Where an instance is.

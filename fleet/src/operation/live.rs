@@ -37,6 +37,7 @@
 mod advance;
 mod host;
 mod limits;
+mod receivers;
 mod reports;
 mod request;
 mod steps;

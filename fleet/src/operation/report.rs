@@ -19,7 +19,7 @@ use super::Operation;
 use super::unexpected::{Consequence, natural};
 use crate::Fleet;
 use crate::error::FleetError;
-use crate::host::{MAX_WARNINGS, Session};
+use crate::host::{CpuFeatures, MAX_WARNINGS, Session};
 use crate::instance::{Instance, Power, VmState, power_state, vm_state};
 
 /// The state of a guest in an agent's report.
@@ -58,6 +58,8 @@ pub struct GuestReport {
     pub state: GuestState,
     /// The error of a desired state that could not be applied; empty without an error.
     pub error: String,
+    /// Of the features of the host's CPUs, those that the guest does not have. Known while it runs.
+    pub missing_cpu_features: CpuFeatures,
 }
 
 impl Fleet {
@@ -118,6 +120,7 @@ impl Fleet {
             return Ok(());
         }
         self.advance_past(&instance, report);
+        self.note_cpu(host, report);
         if instance.is_moving() {
             let instance = self.instance_by_uuid(uuid).unwrap_or(instance);
             self.report_moving(host, &instance, report, now);
@@ -137,6 +140,20 @@ impl Fleet {
             self.observe(host, &instance, report, now);
         }
         Ok(())
+    }
+
+    /// Notes which CPU the guest has on its host, in case it is to be live-migrated.
+    fn note_cpu(&mut self, host: &str, report: &GuestReport) {
+        let runs = matches!(report.state, GuestState::Running | GuestState::Paused);
+        let has_changed = self.state.instance(report.instance).is_some_and(|instance| {
+            instance.location.host == host
+                && instance.observed.missing_cpu_features != report.missing_cpu_features
+        });
+        if runs && has_changed {
+            self.change_instance(report.instance, |instance| {
+                instance.observed.missing_cpu_features = report.missing_cpu_features.clone();
+            });
+        }
     }
 
     /// Advances past the generations that the agent knows, if these are later than the record's: the state was restored from a

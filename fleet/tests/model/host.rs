@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use berth_fleet::{DesiredGuest, DiskMove, Goal, GuestReport, GuestState, Session, Transfer, TransferPhase};
+use berth_fleet::{
+    CpuFeatures, DesiredGuest, DiskMove, Goal, GuestReport, GuestState, Session, Transfer, TransferPhase,
+};
 use uuid::Uuid;
 
 /// What an agent knows of a guest, and what its disks contain.
@@ -40,7 +42,14 @@ impl Guest {
     pub(crate) fn report(&self, instance: Uuid) -> GuestReport {
         let Self { state, generation, ref error, .. } = *self;
         let error = error.clone();
-        GuestReport { instance, generation, known_generation: generation, state, error }
+        GuestReport {
+            instance,
+            generation,
+            known_generation: generation,
+            state,
+            error,
+            missing_cpu_features: CpuFeatures::default(),
+        }
     }
 
     fn exists(&self) -> bool {

@@ -1,5 +1,6 @@
 //! Live migrations: records, decisions and claims in turn.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -55,7 +56,7 @@ impl FleetHandle {
         let busy = self.read(berth_fleet::Fleet::busy_targets);
         let Some(migration) = instance.migration().filter(|_| !busy.is_empty()) else { return false };
         let mut ask = self.ask_of_move(instance, migration);
-        let unfit = self.unfit_hosts(migration);
+        let unfit = self.unfit_hosts(instance, migration);
         ask.ignore_hosts.retain(|host| !busy.contains(host) || unfit.contains_key(host));
         let others = migration.failures.keys().chain(&instance.location.leftovers).chain([&migration.source]);
         ask.ignore_hosts.extend(others.cloned());
@@ -70,21 +71,15 @@ impl FleetHandle {
         if migration.kind != MigrationKind::Live {
             return;
         }
-        ask.ignore_hosts.extend(self.unfit_hosts(migration).into_keys());
+        ask.ignore_hosts.extend(self.unfit_hosts(instance, migration).into_keys());
         if self.read(|fleet| fleet.proving_host(instance).is_none()) {
             ask.ignore_hosts.extend(self.read(berth_fleet::Fleet::busy_targets));
         }
     }
 
     /// The hosts that cannot receive the guest, each with the reason.
-    fn unfit_hosts(&self, migration: &Migration) -> BTreeMap<String, &'static str> {
-        let (source, disks) = (&migration.source, migration.live.options.disks);
-        self.read(|fleet| {
-            let others = fleet.host_names().filter(|host| *host != source);
-            others
-                .filter_map(|host| Some((host.clone(), fleet.check_receiver(source, host, disks).err()?)))
-                .collect()
-        })
+    fn unfit_hosts(&self, instance: &Instance, migration: &Migration) -> BTreeMap<String, Cow<'static, str>> {
+        self.read(|fleet| fleet.unfit_receivers(instance, migration.live.options.disks))
     }
 
     /// A refusal of a live migration that says how many hosts cannot receive the guest, and why.
@@ -94,8 +89,8 @@ impl FleetHandle {
         else {
             return error;
         };
-        let mut reasons = BTreeMap::<&str, usize>::new();
-        for why in self.unfit_hosts(migration).into_values() {
+        let mut reasons = BTreeMap::<Cow<'static, str>, usize>::new();
+        for why in self.unfit_hosts(instance, migration).into_values() {
             *reasons.entry(why).or_default() += 1;
         }
         if reasons.is_empty() {

@@ -2,8 +2,8 @@
 
 use berth_api::v1;
 use berth_fleet::{
-    DesiredGuest, DiskMove, Flavor, FleetError, Goal, GuestReport, GuestState, HypervisorInfo, Image,
-    InstanceSpec, Introduction, MigrationTarget, ReportedInventory, ReportedProvider, State, Transfer,
+    CpuFeatures, DesiredGuest, DiskMove, Flavor, FleetError, Goal, GuestReport, GuestState, HypervisorInfo,
+    Image, InstanceSpec, Introduction, MigrationTarget, ReportedInventory, ReportedProvider, State, Transfer,
     TransferPhase,
 };
 use uuid::Uuid;
@@ -37,9 +37,11 @@ fn read_hypervisor(message: v1::Hypervisor) -> HypervisorInfo {
         disks_port,
         storage,
         migration_target,
+        cpu_features,
     } = message;
     HypervisorInfo {
         storage: Uuid::try_parse(&storage).unwrap_or_default(),
+        cpu_features: CpuFeatures::new(cpu_features.iter().map(String::as_str)),
         migration_target: migration_target.map(|of| MigrationTarget {
             uri: of.uri,
             instances_directory: of.instances_directory,
@@ -98,6 +100,7 @@ pub(super) fn read_report(report: &v1::GuestReport) -> Result<GuestReport, Fleet
             State::BeingReceived => GuestState::Arriving,
         },
         error: report.error.clone(),
+        missing_cpu_features: CpuFeatures::new(report.missing_cpu_features.iter().map(String::as_str)),
     })
 }
 

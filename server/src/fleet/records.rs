@@ -118,6 +118,9 @@ pub(super) struct StoredHypervisor {
     /// Absent: other hosts cannot send guests to it.
     #[prost(message, optional, tag = "11")]
     pub(super) migration_target: Option<StoredMigrationTarget>,
+    /// Names, separated by spaces; empty if they are unknown.
+    #[prost(string, tag = "12")]
+    pub(super) cpu_features: String,
 }
 
 /// How other hosts send running guests to a hypervisor.
@@ -302,6 +305,9 @@ pub(super) struct StoredInstance {
     /// The latest, oldest first. Only the last may be open.
     #[prost(message, repeated, tag = "29")]
     pub(super) migrations: Vec<StoredMigration>,
+    /// Of the features of its host's CPUs, those that its guest does not have.
+    #[prost(string, tag = "30")]
+    pub(super) missing_cpu_features: String,
 }
 
 /// A move of an instance.

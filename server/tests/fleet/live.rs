@@ -7,7 +7,7 @@ use berth_api::v1::guest_report::State;
 use berth_api::v1::live_migrate_instance_request::Disks;
 use tonic::{Code, Status};
 
-use crate::scripted_agent::ScriptedAgent;
+use crate::scripted_agent::{Machine, ScriptedAgent};
 use crate::service::{Cloud, creation, named, reason};
 
 fn wanted(instance: &str, host: &str) -> v1::LiveMigrateInstanceRequest {
@@ -301,6 +301,69 @@ async fn hosts_that_receive_no_guests_are_named() {
     cloud.instances.stop(named(&it)).await.unwrap();
     cloud.until_status(&it, "SHUTOFF").await;
     assert_eq!(reason(&cloud.live_migrate(&it, "").await.unwrap_err()), "WRONG_STATE");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_with_an_older_hypervisor_are_no_targets() {
+    let mut cloud = Cloud::new().await;
+    let mut agents = Vec::new();
+    for (name, is_old) in [("h1", false), ("h2", true)] {
+        let machine = Machine { is_old, ..Machine::default() };
+        agents.push(ScriptedAgent::receiving_on(cloud.channel.clone(), name, machine).await);
+        cloud.until_host(name, |host| host.is_up && !host.inventories.is_empty()).await;
+    }
+    cloud.flavor("small", 2, &[]).await;
+    let [newer, older] = [cloud.on("newer", "h1").await, cloud.on("older", "h2").await];
+    let refused = cloud.live_migrate(&newer, "h2").await.unwrap_err();
+    assert!(refused.message().contains("hypervisor is older"), "{}", refused.message());
+    cloud.live_migrate(&older, "h1").await.unwrap();
+    agents[1].until_sending(&older).await;
+    agents[0].guest_arrives(&older);
+    cloud.until_migration(&older, "completed").await;
+}
+
+/// The CPU that a guest has decides, not that of its host: it may have come from a lesser one.
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_whose_cpu_lacks_what_the_guest_has_are_no_targets() {
+    let mut cloud = Cloud::new().await;
+    let mut agents = Vec::new();
+    for (name, features) in [("h1", &["aes", "avx", "avx512f"][..]), ("h2", &["avx", "aes"])] {
+        let cpu_features = features.iter().map(ToString::to_string).collect();
+        let machine = Machine { cpu_features, ..Machine::default() };
+        agents.push(ScriptedAgent::receiving_on(cloud.channel.clone(), name, machine).await);
+        cloud.until_host(name, |host| host.is_up && !host.inventories.is_empty()).await;
+    }
+    let [one, two] = agents.try_into().unwrap_or_else(|_| unreachable!());
+    cloud.flavor("small", 2, &[]).await;
+    let [it, other] = [cloud.on("it", "h1").await, cloud.on("other", "h2").await];
+    for (host, expected) in [("h2", "NO_RECEIVER"), ("", "NO_VALID_HOST")] {
+        let refused = cloud.live_migrate(&it, host).await.unwrap_err();
+        assert_eq!(reason(&refused), expected);
+        assert!(refused.message().contains("its CPU lacks avx512f"), "{}", refused.message());
+    }
+    assert_eq!(cloud.until_status(&it, "ACTIVE").await.host, "h1");
+
+    // To the better host, and back, with the CPU that it had from the start.
+    cloud.live_migrate(&other, "").await.unwrap();
+    two.until_sending(&other).await;
+    one.machine.lock().unwrap().missing_cpu_features = vec!["avx512f".to_owned()];
+    one.guest_arrives(&other);
+    cloud.until_migration(&other, "completed").await;
+    cloud.live_migrate(&other, "h2").await.unwrap();
+    one.until_sending(&other).await;
+    two.guest_arrives(&other);
+    cloud.until_migration(&other, "completed").await;
+
+    // As soon as it has another, that one decides.
+    cloud.live_migrate(&other, "h1").await.unwrap();
+    two.until_sending(&other).await;
+    one.guest_arrives(&other);
+    cloud.until_migration(&other, "completed").await;
+    one.machine.lock().unwrap().missing_cpu_features.clear();
+    let reboot = v1::RebootRequest { instance: other.clone(), hard: true, ..v1::RebootRequest::default() };
+    cloud.instances.reboot(reboot).await.unwrap();
+    cloud.until_status(&other, "ACTIVE").await;
+    assert_eq!(reason(&cloud.live_migrate(&other, "h2").await.unwrap_err()), "NO_RECEIVER");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -34,6 +34,12 @@ pub(crate) struct Machine {
     pub(crate) disks_are_in_use: bool,
     /// How other hosts send guests to it; none if they cannot.
     pub(crate) migration_target: Option<v1::MigrationTarget>,
+    /// Whether its hypervisor is of an earlier release.
+    pub(crate) is_old: bool,
+    /// The features of the CPUs that it gives guests.
+    pub(crate) cpu_features: Vec<String>,
+    /// Those of them that its guests do not have.
+    pub(crate) missing_cpu_features: Vec<String>,
     /// Why it can receive no guests, as long as that is so.
     pub(crate) refuses_guests: Option<String>,
     /// Whether desired guests are only recorded.
@@ -94,20 +100,7 @@ impl ScriptedAgent {
         machine: Arc<Mutex<Machine>>,
     ) -> Result<Self, Status> {
         let (sender, receiver) = mpsc::unbounded_channel();
-        let (storage, migration_target) = {
-            let machine = machine.lock().unwrap();
-            (machine.storage.clone(), machine.migration_target.clone())
-        };
-        let hypervisor = v1::Hypervisor {
-            kind: "QEMU".to_owned(),
-            version: 7_002_000,
-            architecture: "x86_64".to_owned(),
-            address: "127.0.0.1".to_owned(),
-            disks_port: 1,
-            storage,
-            migration_target,
-            ..v1::Hypervisor::default()
-        };
+        let hypervisor = machine.lock().unwrap().hypervisor();
         let hello = v1::Hello {
             host: name.to_owned(),
             host_uuid: host_uuid(name).to_string(),
@@ -129,9 +122,14 @@ impl ScriptedAgent {
 
     /// The agent of a host that receives guests. Hosts with the same storage share disks.
     pub(crate) async fn receiving(channel: Channel, name: &str, storage: &str) -> Self {
+        let machine = Machine { storage: storage.to_owned(), ..Machine::default() };
+        Self::receiving_on(channel, name, machine).await
+    }
+
+    /// The agent of this host, which receives guests.
+    pub(crate) async fn receiving_on(channel: Channel, name: &str, machine: Machine) -> Self {
         let target = v1::MigrationTarget { uri: format!("test:///{name}"), ..v1::MigrationTarget::default() };
-        let machine =
-            Machine { migration_target: Some(target), storage: storage.to_owned(), ..Machine::default() };
+        let machine = Machine { migration_target: Some(target), ..machine };
         Self::join_with(channel, name, Arc::new(Mutex::new(machine))).await
     }
 
@@ -184,8 +182,12 @@ impl ScriptedAgent {
         let mut machine = self.machine.lock().unwrap();
         let is_live = |of: &&v1::DesiredGuest| of.instance == instance && of.transfer.is_some();
         let generation = machine.desired.iter().rev().find(is_live).unwrap().generation;
-        let mut report =
-            v1::GuestReport { instance: instance.to_owned(), generation, ..v1::GuestReport::default() };
+        let mut report = v1::GuestReport {
+            instance: instance.to_owned(),
+            generation,
+            missing_cpu_features: machine.missing_cpu_features.clone(),
+            ..v1::GuestReport::default()
+        };
         report.set_state(state);
         error.clone_into(&mut report.error);
         machine.guests.insert(instance.to_owned(), report.clone());
@@ -304,6 +306,20 @@ impl Machine {
         Some(v1::ConsoleReply { request, output: output.into_bytes().into(), error: error.to_owned() })
     }
 
+    fn hypervisor(&self) -> v1::Hypervisor {
+        v1::Hypervisor {
+            kind: "QEMU".to_owned(),
+            version: if self.is_old { 6_002_000 } else { 7_002_000 },
+            architecture: "x86_64".to_owned(),
+            address: "127.0.0.1".to_owned(),
+            disks_port: 1,
+            storage: self.storage.clone(),
+            migration_target: self.migration_target.clone(),
+            cpu_features: self.cpu_features.clone(),
+            ..v1::Hypervisor::default()
+        }
+    }
+
     /// Why the guest cannot be built, if nothing of it is here.
     fn missing_disks(&self, desired: &v1::DesiredGuest) -> Option<&'static str> {
         let disks = desired.disks.clone().unwrap_or_default();
@@ -382,6 +398,7 @@ impl Machine {
             instance: desired.instance.clone(),
             generation: desired.generation,
             boot: desired.boot,
+            missing_cpu_features: self.missing_cpu_features.clone(),
             ..v1::GuestReport::default()
         };
         if self.is_stuck && desired.goal() == Goal::Absent {

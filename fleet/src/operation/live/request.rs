@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::Fleet;
 use crate::error::{FleetError, NO_RECEIVER, TOO_LATE};
 use crate::instance::Instance;
-use crate::migration::{LiveDisks, LiveMove, LiveOptions, Migration, MigrationKind, MigrationOutcome};
+use crate::migration::{LiveMove, LiveOptions, Migration, MigrationKind, MigrationOutcome};
 use crate::named::Named;
 use crate::operation::{Operation, not_found};
 
@@ -47,7 +47,7 @@ impl Fleet {
         self.check_target(source, request.host, true)?;
         self.check_sender(source)?;
         if let Some(host) = request.host
-            && let Err(why) = self.check_receiver(source, host, request.options.disks)
+            && let Err(why) = self.check_receiver(&instance, host, request.options.disks)
         {
             let message = format!("host {host:?} cannot receive the guest: {why}");
             return Err(FleetError::precondition(NO_RECEIVER, message));
@@ -77,25 +77,6 @@ impl Fleet {
             instance.note(now, super::NAME, user, "");
         });
         self.instance_by_uuid(uuid).ok_or_else(|| not_found(uuid))
-    }
-
-    /// Whether a host can receive guests from another.
-    ///
-    /// # Errors
-    /// Why it cannot.
-    pub fn check_receiver(&self, source: &str, host: &str, disks: LiveDisks) -> Result<(), &'static str> {
-        let hypervisor = |name: &str| self.state.host(name).and_then(|host| host.hypervisor.as_ref());
-        let is_shared = self.share_storage(source, host);
-        let offers_disks = hypervisor(source).is_some_and(|of| of.disks_port > 0);
-        if hypervisor(host).is_none_or(|of| of.migration_target.is_none()) {
-            return Err("its agent names no --migration-uri");
-        }
-        match disks {
-            LiveDisks::Shared if !is_shared => Err("it does not share the disks"),
-            LiveDisks::Sent if is_shared => Err("it shares the disks"),
-            _ if !is_shared && !offers_disks => Err("the agent of the source offers no disks"),
-            _ => Ok(()),
-        }
     }
 
     /// Aborts a live migration. While the guest is sent, the source decides whether it is too late.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use berth_fleet::{
-    AgentProvider, Aggregate, Desired, Event, Flavor, Group, Host, HostStatus, HypervisorInfo, Image,
-    Instance, InstanceSpec, Location, Lock, MigrationTarget, Observed, Operation, Power, Quota,
+    AgentProvider, Aggregate, CpuFeatures, Desired, Event, Flavor, Group, Host, HostStatus, HypervisorInfo,
+    Image, Instance, InstanceSpec, Location, Lock, MigrationTarget, Observed, Operation, Power, Quota,
     RequestedZone, ServerGroupPolicy, VmState,
 };
 use berth_placement::Timestamp;
@@ -79,6 +79,7 @@ impl From<HypervisorInfo> for StoredHypervisor {
             address: of.address,
             agent_version: of.agent_version,
             disks_port: of.disks_port,
+            cpu_features: of.cpu_features.to_string(),
             storage: if of.storage.is_nil() { Vec::new() } else { bytes(of.storage) },
             migration_target: of.migration_target.map(|of| StoredMigrationTarget {
                 uri: of.uri,
@@ -101,6 +102,7 @@ impl From<StoredHypervisor> for HypervisorInfo {
             address: of.address,
             agent_version: of.agent_version,
             disks_port: of.disks_port,
+            cpu_features: CpuFeatures::new(of.cpu_features.split(' ')),
             storage: uuid(&of.storage),
             migration_target: of.migration_target.map(|of| MigrationTarget {
                 uri: of.uri,
@@ -285,6 +287,7 @@ impl From<&Instance> for StoredInstance {
             events: instance.events.iter().map(|event| (&**event).into()).collect(),
             locked_by_operator: lock.as_ref().is_some_and(|lock| lock.by_operator),
             stopped_by_itself: observed.stopped_by_itself,
+            missing_cpu_features: observed.missing_cpu_features.to_string(),
             migrations: instance.migrations.iter().map(|migration| (&**migration).into()).collect(),
         }
     }
@@ -298,6 +301,7 @@ impl StoredInstance {
             power: self.power().into(),
             fault: self.fault,
             stopped_by_itself: self.stopped_by_itself,
+            missing_cpu_features: CpuFeatures::new(self.missing_cpu_features.split(' ')),
         };
         // Earlier versions recorded internal hints with those of the user.
         let hints = self.hints.into_iter().filter(|(name, _)| !SchedulerHints::is_internal(name));

@@ -121,6 +121,7 @@ fn hypervisor(known: HypervisorInfo) -> v1::Hypervisor {
         disks_port,
         storage,
         migration_target,
+        cpu_features,
     } = known;
     v1::Hypervisor {
         kind,
@@ -134,5 +135,6 @@ fn hypervisor(known: HypervisorInfo) -> v1::Hypervisor {
         disks_port,
         storage: if storage.is_nil() { String::new() } else { storage.to_string() },
         migration_target: migration_target.map(crate::fleet::message::migration_target),
+        cpu_features: cpu_features.names().map(str::to_owned).collect(),
     }
 }
