@@ -18,7 +18,7 @@ use berth_process::supervisor;
 use berth_scheduler::options::LifetimeFile;
 use berth_server::{
     AccessPolicy, Auth, Control, Cors, DataDir, FleetOptions, Grpc, Keeper, Keystone, KeystoneSettings,
-    Secret, Server, Service, ServiceOptions, StartError, Tls, TrustedProxies, keep_freed_memory,
+    LiveLimits, Secret, Server, Service, ServiceOptions, StartError, Tls, TrustedProxies, keep_freed_memory,
     raise_file_limit,
 };
 use berth_store::{DataError, DurabilityMode, DurabilityOptions};
@@ -115,6 +115,11 @@ impl Serve {
             public_url: settings.public_url.clone(),
             fleet: FleetOptions {
                 trust_on_first_use: settings.trust_agents_on_first_use,
+                live_limits: LiveLimits {
+                    per_source: nova.general.max_concurrent_live_migrations,
+                    per_target: settings.live_migrations_per_target,
+                    total: settings.live_migrations,
+                },
                 ..fleet_options(berth_scheduler::Options { lifetimes, ..nova })
             },
             fence_command: settings.fence_command.clone(),

@@ -39,6 +39,7 @@ use crate::{Facts, Fault, Found, GuestStep, Hypervisor, Job, Notice, StepOutcome
 use connection::Connection;
 use cpus::GuestCpus;
 use disks::{Disks, NO_FOLLOW};
+pub use downtime::Downtime;
 use images::Images;
 use live::Transfers;
 use records::Records;
@@ -79,6 +80,10 @@ pub struct Config {
     pub disabled_cpu_features: Vec<String>,
     /// Where libvirtds of other hosts reach this host's, to send running guests to it; None if they cannot.
     pub migration_uri: Option<String>,
+    /// The most that this host sends of a guest, in MiB/s; 0 for no limit.
+    pub migration_bandwidth_mib: u32,
+    /// How long a guest may be paused at the end of being sent.
+    pub downtime: Downtime,
 }
 
 /// Why the driver cannot be opened.

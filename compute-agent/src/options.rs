@@ -9,7 +9,7 @@ use berth_api::host_name;
 use berth_compute_agent::Offer;
 use berth_compute_agent::agent::Settings;
 use berth_compute_agent::disks::{DiskServer, Peers};
-use berth_compute_agent::libvirt::{Config, CpuMode};
+use berth_compute_agent::libvirt::{Config, CpuMode, Downtime};
 use berth_compute_agent::service::Certificates;
 use berth_process::certificates::{self, CertificateAndKey};
 use clap::{Args, Parser, ValueEnum};
@@ -72,7 +72,26 @@ pub(crate) struct Options {
     #[command(flatten)]
     certificates: CertificateOptions,
     #[command(flatten)]
+    live: LiveOptions,
+    #[command(flatten)]
     offer: OfferOptions,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Live migration from this host (names and defaults are Nova's)")]
+struct LiveOptions {
+    /// The most that is sent of a guest, in MiB/s; 0 for no limit.
+    #[arg(long, value_name = "MIB_PER_SECOND", default_value_t = 0)]
+    live_migration_bandwidth: u32,
+    /// The longest time that a guest may be paused at the end, in milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 500, value_parser = clap::value_parser!(u32).range(100..))]
+    live_migration_downtime: u32,
+    /// Steps in which that time is reached.
+    #[arg(long, value_name = "STEPS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(3..=1000))]
+    live_migration_downtime_steps: u32,
+    /// Seconds from one step to the next, for each GiB of memory and disks that are sent.
+    #[arg(long, value_name = "SECONDS", default_value_t = 75, value_parser = clap::value_parser!(u32).range(3..=86400))]
+    live_migration_downtime_delay: u32,
 }
 
 #[derive(Args, Debug)]
@@ -159,6 +178,12 @@ impl Options {
             instances: self.instances.clone(),
             state: self.state.clone(),
             migration_uri: self.migration_uri.clone(),
+            migration_bandwidth_mib: self.live.live_migration_bandwidth,
+            downtime: Downtime {
+                most_ms: self.live.live_migration_downtime,
+                steps: self.live.live_migration_downtime_steps,
+                delay_s: self.live.live_migration_downtime_delay,
+            },
             disabled_cpu_features: self.disabled_cpu_features.clone(),
             cpu_mode: match self.cpu_mode {
                 CpuModeOption::Default => CpuMode::HypervisorDefault,

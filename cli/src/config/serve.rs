@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use berth_nova_scheduler::WhenUnanswered;
 use berth_placement::candidates::Strategy;
 use berth_process::log::LogFilter;
-use berth_server::{CandidateOptions, DurabilityMode, TrustedProxies};
+use berth_server::{CandidateOptions, DurabilityMode, LiveLimits, TrustedProxies};
 use serde::{Deserialize, Serialize};
 
 use super::limits::LimitsTable;
@@ -26,6 +26,8 @@ pub(crate) struct ServeSettings {
     pub(crate) dangerous_anybody_is_administrator: bool,
     pub(crate) trust_agents_on_first_use: bool,
     pub(crate) fence_command: Vec<String>,
+    pub(crate) live_migrations_per_target: u32,
+    pub(crate) live_migrations: u32,
     pub(crate) policy: String,
     pub(crate) cors_origins: Vec<String>,
     pub(crate) trusted_proxies: Vec<String>,
@@ -162,6 +164,8 @@ impl Default for ServeSettings {
             dangerous_anybody_is_administrator: false,
             trust_agents_on_first_use: false,
             fence_command: Vec::new(),
+            live_migrations_per_target: LiveLimits::default().per_target,
+            live_migrations: LiveLimits::default().total,
             policy: "legacy".to_owned(),
             cors_origins: Vec::new(),
             trusted_proxies: Vec::new(),

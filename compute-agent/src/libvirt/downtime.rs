@@ -8,13 +8,13 @@ const LEAST_GIB: f64 = 2.0;
 
 /// Nova's settings `libvirt.live_migration_downtime`, `_steps` and `_delay`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Downtime {
+pub struct Downtime {
     /// The longest, in milliseconds.
-    most_ms: u32,
-    /// How many times it is raised.
-    steps: u32,
+    pub most_ms: u32,
+    /// How many times it is raised; at least 1.
+    pub steps: u32,
     /// The seconds from one step to the next, for each GiB.
-    delay_s: u32,
+    pub delay_s: u32,
 }
 
 /// From when on which downtime is allowed.

@@ -20,7 +20,7 @@ use virt::domain::{Domain, MigrateParameters};
 use virt::error::Error;
 use virt::sys as libvirt;
 
-use super::downtime::{Downtime, DowntimeStep, data_gib};
+use super::downtime::{DowntimeStep, data_gib};
 use super::fault::fault;
 use super::paths::MovedPaths;
 use super::{Inner, sys};
@@ -138,7 +138,7 @@ impl Inner {
             listen_address: is_local.then(|| "127.0.0.1".to_owned()),
             dest_xml: Some(moved.rewrite(&live)),
             persist_xml: Some(moved.rewrite(&kept)),
-            bandwidth: (transfer.bandwidth_mib > 0).then(|| u64::from(transfer.bandwidth_mib)),
+            bandwidth: least(transfer.bandwidth_mib, self.config.migration_bandwidth_mib).map(u64::from),
             tls_destination: (!is_local).then(|| transfer.target_host.clone()),
             ..MigrateParameters::default()
         };
@@ -156,7 +156,7 @@ impl Inner {
             | secrecy;
         let memory_kib = u32::try_from(domain.max_memory().map_err(asked)?).unwrap_or(u32::MAX);
         let disks = if transfer.is_shared { Vec::new() } else { self.disks.sizes_gib(instance) };
-        let steps = Downtime::default().steps(data_gib(f64::from(memory_kib) / f64::from(1 << 20), &disks));
+        let steps = self.config.downtime.steps(data_gib(f64::from(memory_kib) / f64::from(1 << 20), &disks));
         Ok(Sending { uri: target.uri.clone(), parameters, flags, steps })
     }
 
@@ -170,6 +170,11 @@ impl Inner {
     pub(super) fn force_sending(&self, instance: Uuid) -> Result<(), Fault> {
         self.on(instance, "pausing the guest until it has left", |domain| domain.suspend().map(drop))
     }
+}
+
+/// The lower of two limits; 0 is none.
+fn least(one: u32, other: u32) -> Option<u32> {
+    [one, other].into_iter().filter(|limit| *limit > 0).min()
 }
 
 /// Whether all disks of a domain are used without the host's page cache.

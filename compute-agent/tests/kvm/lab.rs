@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use berth_api::v1::agent_message::Message;
 use berth_api::v1::{Flavor, GuestSpec, Image};
-use berth_compute_agent::libvirt::{Config, CpuMode, Libvirt, OpenDriverError};
+use berth_compute_agent::libvirt::{Config, CpuMode, Downtime, Libvirt, OpenDriverError};
 use berth_test_support::process::without_settings;
 use uuid::Uuid;
 
@@ -46,6 +46,8 @@ impl Lab {
             cpu_mode: CpuMode::HostModel,
             disabled_cpu_features: Vec::new(),
             migration_uri: None,
+            migration_bandwidth_mib: 0,
+            downtime: Downtime::default(),
         };
         // The agent before it may still be in a call of libvirt.
         let libvirt = loop {

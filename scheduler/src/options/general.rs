@@ -29,6 +29,8 @@ pub struct GeneralOptions {
     pub allow_resize_to_same_host: bool,
     /// Seconds after which a resize or cold migration confirms itself; 0 for never.
     pub resize_confirm_window: u64,
+    /// Live migrations that a host sends at a time; 0 for no limit.
+    pub max_concurrent_live_migrations: u32,
     /// The zone of hosts that are in none.
     pub default_availability_zone: String,
     /// Seconds that a whole scheduling call may take.
@@ -50,6 +52,7 @@ impl Default for GeneralOptions {
             initial_disk_allocation_ratio: 1.0,
             allow_resize_to_same_host: false,
             resize_confirm_window: 0,
+            max_concurrent_live_migrations: 1,
             default_availability_zone: "nova".to_owned(),
             long_rpc_timeout: 1800,
             rpc_response_timeout: 60,
