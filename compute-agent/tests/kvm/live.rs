@@ -35,14 +35,14 @@ async fn until_migration(cloud: &mut Cloud, instance: &str, status: &str) -> v1:
 }
 
 /// The seconds that the guest has counted, on this host's console.
-fn ticks(cloud: &mut Cloud, host: &str, instance: &str) -> Vec<u32> {
+pub(crate) fn ticks(cloud: &mut Cloud, host: &str, instance: &str) -> Vec<u32> {
     let console = cloud.machine(host).console(instance);
     let count = |line: &str| u32::from_str_radix(line.strip_prefix("TICK ")?.get(..8)?, 16).ok();
     console.lines().filter_map(count).collect()
 }
 
 /// Waits until the guest counts on this host, where it goes on after `before`.
-async fn goes_on(cloud: &mut Cloud, host: &str, instance: &str, before: u32) {
+pub(crate) async fn goes_on(cloud: &mut Cloud, host: &str, instance: &str, before: u32) {
     cloud.until_said(host, instance, "TICK", 3).await;
     let counted = ticks(cloud, host, instance);
     let console = cloud.machine(host).console(instance);

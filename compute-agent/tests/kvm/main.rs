@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, reason = "says whether guests run on KVM")]
 
 mod cloud;
+mod emptied;
 mod evacuations;
 mod host;
 mod lab;
