@@ -126,6 +126,10 @@ enum Step {
         rebuild: bool,
         stopped: bool,
     },
+    /// All guests of a host that is up leave it while they run, or none.
+    EvacuateLive {
+        host: usize,
+    },
     /// All instances of a dead host are evacuated, or none.
     EvacuateHost {
         host: usize,
@@ -163,7 +167,9 @@ fn step() -> impl Strategy<Value = Step> {
         2 => any_host.clone().prop_map(|host| Step::Die { host }),
         4 => (any_instance, any_host.clone(), any::<bool>(), prop::bool::weighted(0.2))
             .prop_map(|(instance, host, rebuild, stopped)| Step::Evacuate { instance, host, rebuild, stopped }),
-        2 => (any_host, any::<bool>()).prop_map(|(host, rebuild)| Step::EvacuateHost { host, rebuild }),
+        2 => (any_host.clone(), any::<bool>())
+            .prop_map(|(host, rebuild)| Step::EvacuateHost { host, rebuild }),
+        3 => any_host.prop_map(|host| Step::EvacuateLive { host }),
     ]
 }
 

@@ -193,6 +193,7 @@ impl World {
                     self.evacuate(uuid, host, rebuild, stopped);
                 }
             }
+            Step::EvacuateLive { host } => self.evacuate_live(host % HOSTS),
             Step::EvacuateHost { host, rebuild } => self.evacuate_host(host % HOSTS, rebuild),
         }
     }
@@ -257,6 +258,8 @@ impl World {
     /// The first host with capacity for a move, counted from `from`.
     fn choose_target(&self, instance: &Instance, from: usize) -> Option<String> {
         let migration = instance.migration().unwrap();
+        // The guests of a host that is emptied wait for their targets.
+        let waits = self.fleet.proving_host(instance).is_some();
         let is_possible = |host: &&HostModel| {
             let stays = host.name == migration.source && migration.kind.leaves_host();
             let keeps = migration.kind != MigrationKind::Evacuation
@@ -264,8 +267,9 @@ impl World {
                 || self.fleet.share_storage(&migration.source, &host.name);
             let is_dead =
                 self.hosts.iter().position(|of| of.name == host.name).is_some_and(|at| self.dead[at]);
-            let is_busy =
-                migration.kind == MigrationKind::Live && self.fleet.busy_targets().contains(&host.name);
+            let is_busy = migration.kind == MigrationKind::Live
+                && !waits
+                && self.fleet.busy_targets().contains(&host.name);
             let has_remains = instance.location.leftovers.contains(&host.name);
             !stays
                 && keeps
@@ -424,6 +428,42 @@ impl World {
             }
         }
         self.fleet.end_placing(&moving);
+    }
+
+    fn evacuate_live(&mut self, host: usize) {
+        let now = self.now();
+        let (name, mut uuids) = (self.hosts[host].name.clone(), self.uuids);
+        let new_uuid = || {
+            uuids += 1;
+            Uuid::from_u128(uuids)
+        };
+        let options = LiveOptions::default();
+        let begun = self.fleet.begin_live_evacuation(&name, &options, new_uuid, "user", now);
+        self.uuids = uuids;
+        assert!(begun.is_err() || !self.dead[host], "a host that is down sends no guests");
+        let Ok((run, true)) = begun else { return };
+        let again = self.fleet.begin_live_evacuation(&name, &options, Uuid::nil, "user", now);
+        assert!(run.migrations.is_empty() || again.unwrap() == (run.clone(), false), "two triggers, one run");
+        self.migrations.extend(run.migrations.values());
+        let leaving = self.fleet.proving(&run);
+        let uuids: Vec<Uuid> = leaving.iter().map(|instance| instance.uuid).collect();
+        let chosen: Vec<_> = leaving.iter().map(|instance| self.choose_target(instance, 0)).collect();
+        if chosen.iter().all(Option::is_some) {
+            self.fleet.leave_host(&name, now).unwrap();
+            assert!(
+                uuids.iter().all(|&uuid| self.fleet.holds_capacity(run.migrations[&uuid])),
+                "all have two"
+            );
+        } else {
+            self.fleet.refuse_host_evacuation(&name, &BTreeMap::new(), "one gets no host", now.wall);
+            for before in leaving {
+                let after = self.fleet.instance_by_uuid(before.uuid).unwrap();
+                assert_eq!((&before.location, before.vm_state), (&after.location, after.vm_state));
+                assert!(after.migration().is_none() && after.operation.is_none());
+            }
+        }
+        self.fleet.end_placing(&uuids);
+        self.fleet.set_host(&name, HostStatus::Enabled, "").ok();
     }
 
     /// What a host returns when it is to return the disks that it took over.

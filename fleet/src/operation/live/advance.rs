@@ -26,6 +26,15 @@ impl Fleet {
         let uuid = instance.uuid;
         let migration = instance.migration()?;
         match instance.operation {
+            Some(
+                Operation::LiveQueued
+                | Operation::LivePreparing
+                | Operation::LiveRunning
+                | Operation::LiveAborting,
+            ) if self.is_fenced(&migration.source) => {
+                self.source_was_fenced(&instance, now.wall);
+                None
+            }
             Some(Operation::LiveQueued) => {
                 let held = self.host_of_capacity(uuid).unwrap_or_default().to_owned();
                 let has_claimed = self.holds_capacity(migration.uuid) && held != migration.source;
@@ -40,12 +49,6 @@ impl Fleet {
                     return None;
                 }
                 self.may_send(&migration.source).then_some(instance)
-            }
-            Some(Operation::LivePreparing | Operation::LiveRunning | Operation::LiveAborting)
-                if self.is_fenced(&migration.source) =>
-            {
-                self.source_was_fenced(&instance, now.wall);
-                None
             }
             Some(Operation::LivePreparing) if !self.connections.is_up(&migration.target) => {
                 // Nothing is sent yet, so another host can be tried.
@@ -71,7 +74,7 @@ impl Fleet {
     fn source_was_fenced(&mut self, instance: &Instance, now: Timestamp) {
         let (uuid, reason) = (instance.uuid, "the source was fenced");
         let is_nowhere = instance.migration().is_some_and(|migration| self.is_fenced(&migration.target));
-        if instance.operation == Some(Operation::LivePreparing) {
+        if matches!(instance.operation, Some(Operation::LiveQueued | Operation::LivePreparing)) {
             self.end_live(uuid, MigrationOutcome::Failed, reason, None, now);
         } else if is_nowhere {
             self.lose_live(uuid, now);
