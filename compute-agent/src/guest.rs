@@ -187,6 +187,11 @@ impl Guest {
                 return self.proceed(now, false);
             }
         }
+        if is_repeated && let Some(Received::State(known)) = &mut self.received {
+            // An agent that was restarted may offer disks at another port.
+            (known.disks, known.transfer) = (desired.disks, desired.transfer);
+            return Reaction { report: self.phase == Phase::Idle, ..Reaction::default() };
+        }
         if desired.generation < self.known() || is_repeated {
             return Reaction { report: self.phase == Phase::Idle, ..Reaction::default() };
         }

@@ -171,6 +171,26 @@ fn a_target_fetches_disks_again_for_each_attempt() {
     }
 }
 
+/// The agent of the source was restarted, and offers the disks at another port.
+#[test]
+fn a_target_fetches_disks_from_where_they_are_offered_now() {
+    let from = |port| {
+        let transfer =
+            v1::Transfer { phase: Phase::Preparing.into(), source_port: port, ..v1::Transfer::default() };
+        DesiredState { transfer: Some(Arc::new(transfer)), ..arriving(5, false, Phase::Preparing) }
+    };
+    let mut world = World::new();
+    world.apply(from(1));
+    world.complete(None, true, true); // the record
+    assert_eq!(world.step, Some(GuestStep::Fetch));
+    world.apply(from(2));
+    world.complete(Some(Fault::transient("refused")), false, true);
+    let desired = world.guest.desired().expect("it is still desired");
+    assert_eq!(desired.disk_source(super::tests::MIGRATION).map(|source| source.port), Some(2));
+    world.settle(true);
+    assert!(world.guest.fault().is_none() && world.guest.concluded_generation() == 5);
+}
+
 #[test]
 fn what_arrives_is_removed_on_request_only() {
     let mut world = World::new();
