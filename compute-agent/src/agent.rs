@@ -26,6 +26,7 @@ use std::time::Duration;
 use berth_api::v1::agent_message::Message;
 use berth_api::v1::{self, AgentMessage, service_message};
 use tokio::sync::mpsc::{self, OwnedPermit, Receiver, Sender, UnboundedReceiver};
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tonic::transport::Channel;
 use uuid::Uuid;
@@ -33,8 +34,8 @@ use uuid::Uuid;
 use crate::disks::{DiskServer, Offers, Peers};
 use crate::guest::Guest;
 use crate::{
-    DesiredState, Facts, Fault, Found, GuestPower, GuestRecord, GuestStep, Hypervisor, Notice, Offer,
-    StepOutcome, provider_tree,
+    AgentHealth, DesiredState, Facts, Fault, Found, GuestPower, GuestRecord, GuestStep, Hypervisor, Notice,
+    Offer, StepOutcome, provider_tree,
 };
 use outbox::{Item, Outbox};
 use session::Event;
@@ -74,6 +75,17 @@ pub async fn run<H: Hypervisor>(
     channel: Channel,
     stop: impl Future<Output = ()>,
 ) {
+    run_observed(hypervisor, settings, channel, stop, watch::Sender::default()).await;
+}
+
+/// The same, and publishes the agent's health.
+pub async fn run_observed<H: Hypervisor>(
+    hypervisor: Arc<H>,
+    settings: Settings,
+    channel: Channel,
+    stop: impl Future<Output = ()>,
+    health: watch::Sender<AgentHealth>,
+) {
     let mut stop = std::pin::pin!(stop);
     let mut notices = hypervisor.notices();
     let (facts, found) = tokio::select! {
@@ -89,7 +101,10 @@ pub async fn run<H: Hypervisor>(
         .map(|server| Serving(tokio::spawn(server.serve(Arc::clone(&hypervisor), offers.clone()))));
     let mut agent = Agent::new(hypervisor, settings, facts, offers);
     agent.adopt(found);
-    while agent.turn(&mut events, &mut notices, stop.as_mut()).await {}
+    agent.publish_health(&health);
+    while agent.turn(&mut events, &mut notices, stop.as_mut()).await {
+        agent.publish_health(&health);
+    }
     agent.drain(&mut events).await;
     session.abort();
 }
@@ -134,6 +149,8 @@ struct Agent<H> {
     is_away: bool,
     /// The service refused the last provider tree.
     is_refused: bool,
+    /// Why it refused one, until another was applied.
+    refusal: Option<String>,
 }
 
 enum Finished {
@@ -159,6 +176,7 @@ impl<H: Hypervisor> Agent<H> {
             link: None,
             is_away: false,
             is_refused: false,
+            refusal: None,
         }
     }
 
@@ -179,6 +197,19 @@ impl<H: Hypervisor> Agent<H> {
             () = self.times.next() => self.on_timer(),
         }
         true
+    }
+
+    fn publish_health(&self, health: &watch::Sender<AgentHealth>) {
+        let now = AgentHealth {
+            is_joined: self.link.is_some(),
+            has_hypervisor: !self.is_away,
+            refusal: self.refusal.clone(),
+        };
+        health.send_if_modified(|known| {
+            let is_new = *known != now;
+            *known = now;
+            is_new
+        });
     }
 
     fn on_event(&mut self, event: Event) {
@@ -203,6 +234,7 @@ impl<H: Hypervisor> Agent<H> {
                 service_message::Message::ProvidersRefused(failure) => {
                     tracing::error!("the service refuses the resources of this host: {}", failure.message);
                     self.is_refused = true;
+                    self.refusal = Some(failure.message);
                 }
             },
         }
@@ -304,6 +336,7 @@ impl<H: Hypervisor> Agent<H> {
         // The conflict that the service refused may be resolved by now.
         if std::mem::take(&mut self.is_refused) || providers != self.providers {
             self.providers = providers;
+            self.refusal = None; // it will be refused again, if it has to be
             self.outbox.add_providers();
         }
         self.facts = facts;

@@ -17,7 +17,8 @@
 //! | `agent.rs`, `agent/` | the task that owns the guests; the outbox, the stream, timers, graceful shutdown |
 //! | `service.rs` | the connection to the service, with or without certificates |
 //! | `libvirt.rs`, `libvirt/` | the driver: connection and events, survey of the host, steps, domains, images, disks, config drive, records |
-//! | `options.rs`, `main.rs` | the command |
+//! | `health.rs` | what the agent knows of itself |
+//! | `options.rs`, `health_listener.rs`, `main.rs` | the command |
 //!
 //! Tests: the agent against a scripted service (`session.rs`), and on a real libvirtd with real
 //! guests (`kvm/`).
@@ -34,6 +35,7 @@ mod desired;
 pub mod disks;
 mod fake;
 pub mod guest;
+mod health;
 mod host;
 mod hypervisor;
 #[cfg(feature = "libvirt")]
@@ -43,6 +45,7 @@ pub mod service;
 
 pub use desired::{DesiredState, InvalidDesiredGuest, TargetState};
 pub use fake::{FakeHypervisor, FakeNetwork, FakeStorage};
+pub use health::AgentHealth;
 pub use host::{Cell, Facts, HugePages, PciDevice};
 pub use hypervisor::{
     Fault, FaultKind, Found, GuestPower, GuestRecord, GuestStep, Hypervisor, Job, Notice, StepOutcome,

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod environment;
+mod health_listener;
 mod options;
 
 use std::io::{self, Write};
@@ -11,13 +12,14 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use berth_compute_agent::libvirt::Libvirt;
-use berth_compute_agent::{agent, service};
+use berth_compute_agent::{AgentHealth, agent, service};
 use berth_process::log::{self, LogFilter, Terminal};
 use berth_process::{command_line, listener, printable, supervisor};
 use clap::{CommandFactory, Parser};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 
 use options::Options;
 
@@ -65,20 +67,28 @@ async fn serve(options: &Options) -> Result<()> {
         tracing::info!("shutting down; guests continue");
         supervisor::stopping("finishing the running step");
     };
+    let (health, observed) = watch::channel(AgentHealth::default());
+    if let Some(address) = options.health_listen {
+        let listener = health_listener::bind(address).await;
+        let listener = listener.with_context(|| format!("--health-listen: cannot listen on {address}"))?;
+        tokio::spawn(health_listener::serve(listener, observed.clone()));
+    }
     supervisor::ready("running");
-    let alive = tokio::spawn(report_alive());
-    agent::run(hypervisor, settings, channel, stop).await;
+    let alive = tokio::spawn(report_alive(observed));
+    agent::run_observed(hypervisor, settings, channel, stop, health).await;
     alive.abort();
     Ok(())
 }
 
-/// Reports to the service manager, if it waits for it, that the agent's threads run.
-async fn report_alive() {
+/// Reports to the service manager, if it waits for it, that the agent's threads run, and what it
+/// waits for.
+async fn report_alive(observed: watch::Receiver<AgentHealth>) {
     let Some(interval) = supervisor::alive_interval() else { return };
     let mut ticks = tokio::time::interval(interval);
     loop {
         ticks.tick().await;
-        supervisor::alive("running");
+        let status = observed.borrow().to_string();
+        supervisor::alive(&status);
     }
 }
 

@@ -1,5 +1,6 @@
 //! The command line of `berth-agent`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,6 +67,9 @@ pub(crate) struct Options {
     /// [default: 8780; without certificates, any on loopback].
     #[arg(long, value_name = "PORT")]
     disks_port: Option<u16>,
+    /// Address at which /healthz and /readyz report the agent's health over HTTP [default: none].
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) health_listen: Option<SocketAddr>,
     /// Write the manual page into this directory, and exit.
     #[arg(long, value_name = "DIR", exclusive = true, hide = true)]
     pub(crate) manual: Option<PathBuf>,

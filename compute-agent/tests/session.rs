@@ -7,8 +7,13 @@ use berth_api::v1::agent_message::Message;
 use berth_api::v1::desired_guest::Goal;
 use berth_api::v1::guest_report::State;
 use berth_api::v1::{ConsoleRequest, DesiredGuest, Failure, GuestReport, GuestSpec, service_message};
-use berth_compute_agent::{Facts, FakeHypervisor, Fault, GuestPower, GuestRecord, GuestStep};
+use berth_compute_agent::agent::{self, Settings};
+use berth_compute_agent::disks::Peers;
+use berth_compute_agent::{
+    AgentHealth, Facts, FakeHypervisor, Fault, GuestPower, GuestRecord, GuestStep, Offer,
+};
 use berth_test_support::agents_service::{self, Agent, Known, Service};
+use tokio::sync::{oneshot, watch};
 use uuid::Uuid;
 
 const HOST: &str = "h1";
@@ -347,4 +352,38 @@ async fn console_output_is_sent_on_request() {
     assert_eq!(answer(9, &Uuid::from_u128(9).to_string(), 100).await.1, "the guest is not on this host");
     assert!(answer(10, "x", 100).await.1.contains("no UUID"));
     agent.stop().await;
+}
+
+#[tokio::test]
+async fn an_agent_knows_what_it_waits_for() {
+    let (service, hypervisor) = (Service::start(100).await, hypervisor());
+    let settings = Settings {
+        host: HOST.to_owned(),
+        address: "127.0.0.1".to_owned(),
+        offer: Offer::default(),
+        shutdown_grace: Duration::from_secs(3),
+        peers: Peers::new(None),
+        disks: None,
+        seed: 1,
+    };
+    let channel = berth_compute_agent::service::channel(&service.url, None).unwrap();
+    let (health, mut observed) = watch::channel(AgentHealth::default());
+    let (stop, stopped) = oneshot::channel::<()>();
+    let stopped = async { drop(stopped.await) };
+    let agent =
+        tokio::spawn(agent::run_observed(Arc::clone(&hypervisor), settings, channel, stopped, health));
+    let mut until = async |words: &str| {
+        let waiting = observed.wait_for(|health| health.to_string().contains(words));
+        tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("in time").expect("it runs");
+    };
+    until("running").await;
+    hypervisor.set_away(true);
+    until("hypervisor: the hypervisor does not answer").await;
+    hypervisor.set_away(false);
+    until("running").await;
+    let failure = Failure { message: "providers[0].name: is taken".to_owned(), ..Failure::default() };
+    service.send(HOST, service_message::Message::ProvidersRefused(failure)).await;
+    until("is taken").await;
+    drop(stop);
+    agent.await.unwrap();
 }
