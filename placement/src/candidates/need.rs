@@ -26,6 +26,7 @@ pub(super) struct Need {
 impl Need {
     /// Whether `provider` may serve the group in the tree below `root`, or a part of it when the
     /// group is not granular. Ignores amounts.
+    #[inline]
     pub(super) fn suits(&self, provider: &Provider, root: &Provider) -> bool {
         let allowed = !has_any(&provider.traits, &self.forbidden);
         allowed && if self.granular { self.suits_alone(provider) } else { self.suits_partly(provider, root) }
@@ -61,6 +62,7 @@ impl Need {
 }
 
 /// Whether the ordered list contains any of the given values.
+#[inline]
 pub(super) fn has_any<T: Ord>(ordered: &[T], wanted: &[T]) -> bool {
     wanted.iter().any(|one| ordered.binary_search(one).is_ok())
 }

@@ -99,7 +99,7 @@ pub struct SearchOptions {
     pub seed: Option<u64>,
     /// Stops the search from outside, for instance when it exceeds its time limit or the client is
     /// gone.
-    pub stop: Stop,
+    pub stop: Option<Stop>,
 }
 
 impl SearchOptions {
@@ -114,7 +114,7 @@ impl Default for SearchOptions {
             max_candidates: None,
             work: Self::WORK,
             seed: None,
-            stop: Stop::default(),
+            stop: None,
         }
     }
 }

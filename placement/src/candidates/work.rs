@@ -26,8 +26,11 @@ impl Stop {
 #[derive(Debug, Clone)]
 pub(super) struct Work {
     limit: u64,
+    /// Steps that may be taken before the stop signal is checked.
+    portion: u64,
+    /// Steps after those.
     left: u64,
-    stop: Stop,
+    stop: Option<Stop>,
 }
 
 /// The number of steps between two checks of the stop signal.
@@ -35,18 +38,26 @@ const STOP_CHECK_INTERVAL: u64 = 256;
 
 impl Work {
     pub(super) fn new(options: &SearchOptions) -> Self {
-        Self { limit: options.work, left: options.work, stop: options.stop.clone() }
+        Self { limit: options.work, portion: 0, left: options.work, stop: options.stop.clone() }
     }
 
     /// Spends one step.
     #[inline]
     pub(super) fn spend(&mut self) -> Result<(), WorkExceeded> {
-        let exceeded = WorkExceeded { limit: self.limit };
-        self.left = self.left.checked_sub(1).ok_or(exceeded)?;
-        if self.left.is_multiple_of(STOP_CHECK_INTERVAL) && self.stop.is_set() {
-            Err(exceeded)
-        } else {
-            Ok(())
+        if self.portion == 0 {
+            self.next_portion()?;
         }
+        self.portion -= 1;
+        Ok(())
+    }
+
+    #[cold]
+    fn next_portion(&mut self) -> Result<(), WorkExceeded> {
+        if self.left == 0 || self.stop.as_ref().is_some_and(Stop::is_set) {
+            return Err(WorkExceeded { limit: self.limit });
+        }
+        self.portion = self.left.min(STOP_CHECK_INTERVAL);
+        self.left -= self.portion;
+        Ok(())
     }
 }

@@ -33,7 +33,7 @@ pub(crate) fn options(options: &ServiceOptions, stop: Stop) -> candidates::Searc
         max_candidates: max,
         work: options.limits.candidate_work,
         seed,
-        stop,
+        stop: Some(stop),
     }
 }
 
