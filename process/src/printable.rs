@@ -28,9 +28,11 @@ pub fn json(document: &str) -> Cow<'_, str> {
 }
 
 fn escaped(text: &str, escapes: impl Fn(char) -> bool, write: impl Fn(&mut String, char)) -> Cow<'_, str> {
-    // Most documents are ASCII: a pass over bytes without a branch decides most of them.
-    let is_plain = text.bytes().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~' | b'\n'));
-    if (is_plain && !escapes('\n')) || !text.chars().any(&escapes) {
+    // Most texts are ASCII: a pass over bytes without a branch decides most of them.
+    let line_end = if escapes('\n') { b' ' } else { b'\n' };
+    let is_plain =
+        text.bytes().fold(true, |plain, byte| plain & (matches!(byte, b' '..=b'~') | (byte == line_end)));
+    if is_plain || !text.chars().any(&escapes) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len() + 16);

@@ -11,6 +11,7 @@ mod head;
 
 use std::future::Future;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -201,8 +202,8 @@ impl Idle {
 impl<S: AsyncRead + Unpin> Guard<S> {
     /// Reads once; how many bytes came.
     fn poll_arrival(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let mut piece = [0; PIECE];
-        let mut buffer = ReadBuf::new(&mut piece);
+        let mut piece = [MaybeUninit::uninit(); PIECE];
+        let mut buffer = ReadBuf::uninit(&mut piece);
         ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer))?;
         self.arrived.extend_from_slice(buffer.filled());
         Poll::Ready(Ok(buffer.filled().len()))
