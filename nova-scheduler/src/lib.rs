@@ -1,9 +1,10 @@
 //! Berth in the place of nova-scheduler: Nova's conductors ask it over their own bus.
 //!
 //! [`NovaScheduler`] serves the topic `scheduler`. For each request, it waits until what it knows
-//! of hosts is fresh ([`berth_nova_database`]), decides with the one
+//! of hosts is fresh ([`berth_nova_database`]), decides with the
 //! [`Decider`](berth_scheduler::decider::Decider) on the index of Placement in this process, and
-//! answers when the claim is durable ([`ClaimLedger`]).
+//! answers when the claim is durable ([`ClaimLedger`]). With another Placement service, the same
+//! filters and weighers choose among its candidates (`remote/`).
 //!
 //! ```text
 //! bus ─► SelectDestinations ─► fresh rows ─► Decider: decide, claim ─► durable ─► Selections ─► bus

@@ -1,11 +1,15 @@
 //! Decisions: which host an instance gets.
 //!
-//! A [`decider::Decider`] makes every decision of the service and of replays. Its
-//! [`Rules`](decider::Rules) select Nova's filters with an objective, or an objective on amounts
-//! alone. It owns a private view of the fleet and rankings of its hosts; any number of deciders may
-//! work on one index. [`Search::Ranked`] finds the best host by skipping blocks that cannot hold
-//! it; [`Search::Exhaustive`] runs the same filters and weighs as column passes over every host.
-//! Both give the same answer, and tests compare them.
+//! A [`decider::Decider`] decides for the service, and for replays and plans with a policy or with
+//! Nova's filters. Its [`Rules`](decider::Rules) select Nova's filters with an objective, or an
+//! objective on amounts alone. It owns a private view of the fleet and rankings of its hosts; any
+//! number of deciders may work on one index. [`Search::Ranked`] finds the best host by skipping
+//! blocks that cannot hold it; [`Search::Exhaustive`] runs the same filters and weighs as column
+//! passes over every host. Both give the same answer, and tests compare them.
+//!
+//! Two kinds of decisions do without a decider: where another service is Placement, [`select`] runs
+//! the same filters and weighers over its candidates; [`packing`] has published policies for
+//! simulations, and the model behind the weigher of lifetimes.
 //!
 //! This crate performs no I/O, reads no clock, draws no random number and spawns no thread of its
 //! own: passes over large fleets are split over rayon's.
@@ -13,10 +17,11 @@
 //! # From a request to a claimed host
 //!
 //! ```text
-//! request ─► pre-filters ─► query ─► eligible ───────► ranked ─────────► candidate ─► claim ─►
-//! next once per request        a mask of hosts   best k by         of these k,  on the   if
-//! refused: and the amounts   filters and       from their   index    the next they need
-//! weighers          trees                 host
+//! request ─► pre-filters ─► query ─► eligible ───────► ranked ─────────► candidate ─► claim
+//!            once per request        a mask of hosts   best k by         of these k,  on the
+//!                                    and the amounts   filters and       from their   index;
+//!                                    they need         weighers          trees        refused:
+//!                                                                                     the next
 //! ```
 //!
 //! The eligible hosts are computed once per request and follow changes of the topology. For a

@@ -1,8 +1,8 @@
 //! The [`Store`] trait: load all records, commit batches, and publish the commits.
 //!
 //! A store treats a record as a key and a value of bytes and does not interpret them. Stores on
-//! local disk, in memory and on a remote service are therefore interchangeable. All of them pass
-//! one test suite (`store/tests/store/suite.rs`).
+//! local disk, in memory and on a remote service therefore differ in how they are opened only. All
+//! of them pass one test suite (`store/tests/store/suite.rs`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
