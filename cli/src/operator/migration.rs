@@ -35,7 +35,7 @@ enum Action {
     List(List),
     /// Show a move
     Show {
-        /// The UUID of the move
+        /// The UUID of the migration
         #[arg(value_name = "MIGRATION")]
         migration: String,
         #[command(flatten)]
@@ -43,6 +43,7 @@ enum Action {
     },
     /// Abort a live migration: the server stays where it is, unless it has left in this moment
     Abort {
+        /// The UUID of the migration
         #[arg(value_name = "MIGRATION")]
         migration: String,
         #[command(flatten)]
@@ -50,6 +51,7 @@ enum Action {
     },
     /// Complete a live migration that does not converge: the server is paused until its memory is on the target
     ForceComplete {
+        /// The UUID of the migration
         #[arg(value_name = "MIGRATION")]
         migration: String,
         #[command(flatten)]
