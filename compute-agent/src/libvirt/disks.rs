@@ -194,9 +194,13 @@ impl Disks {
         let before = DiskOwner::read(&files.directory).map_err(fault)?.ok_or_else(unowned)?;
         before.taken_by(host, migration, generation)?.write(&files.directory).map_err(fault)?;
         drop(locks); // `qemu-img` takes them
-        if let Root::Image { path, format, .. } = &blueprint.root {
-            images::move_over(&files.root(), path, *format)?;
+        match &blueprint.root {
+            Root::Image { path, format, .. } => images::move_over(&files.root(), path, *format)?,
+            Root::Empty { .. } => images::check_alone(&files.root())?,
+            Root::None => {}
         }
+        let others = [files.ephemeral(), files.swap()].into_iter().filter(|disk| disk.exists());
+        others.into_iter().try_for_each(|disk| images::check_alone(&disk))?;
         protect(&files.directory, owner).map_err(fault)?;
         Ok(true)
     }
@@ -383,8 +387,13 @@ fn adapt(files: &Files, blueprint: &Blueprint, spec: &GuestSpec, digest: &str) -
     if files.config_drive().exists() { Ok(()) } else { write_config_drive(files, blueprint, spec) }
 }
 
+/// A disk without an image, of at least this size. Another host may have made it.
 fn grow_or_create(disk: &Path, bytes: u64) -> Result<(), Fault> {
-    if disk.exists() { images::grow(disk, bytes) } else { images::create_empty(disk, bytes) }
+    if !disk.exists() {
+        return images::create_empty(disk, bytes);
+    }
+    images::check_alone(disk)?;
+    images::grow(disk, bytes)
 }
 
 fn remove(directory: &Path) -> io::Result<()> {
@@ -525,6 +534,25 @@ mod tests {
         let refused = target.receive(&wrong, &GuestSpec::default(), None, send()).expect_err("refused");
         assert!(refused.message.contains("differs"), "{refused}");
         assert!(!target.has(wrong.instance));
+
+        // A disk that names a file of the target, as the disk of another guest: QEMU would read it.
+        let ephemeral = of_source.ephemeral();
+        for option in ["backing_file", "data_file"] {
+            fs::remove_file(&ephemeral).expect("removed");
+            let below = directory.path().join(format!("{option}.raw"));
+            fs::write(&below, [7; 4096]).expect("written");
+            let options = match option {
+                "backing_file" => format!("backing_file={},backing_fmt=raw", below.display()),
+                _ => format!("data_file={},data_file_raw=on", below.display()),
+            };
+            let mut create = std::process::Command::new("qemu-img");
+            create.args(["create", "-q", "-f", "qcow2", "-o", &options]).arg(&ephemeral).arg("1M");
+            assert!(create.status().expect("qemu-img is there").success());
+            let planted = Blueprint { instance: Uuid::from_u128(11), ..new.clone() };
+            let refused = target.receive(&planted, &GuestSpec::default(), None, send()).expect_err("refused");
+            assert!(refused.message.contains("ephemeral.qcow2: the disk"), "{refused}");
+            assert!(!target.has(planted.instance));
+        }
 
         source.hand_over(migration, old.instance).expect("taken back");
         assert!(source.hand_over(migration, Uuid::from_u128(10)).is_err(), "there are none");

@@ -130,9 +130,7 @@ pub(super) fn put_over(disk: &Path, image: &Path, format: Format, digest: &str) 
             "image.name: {name:?} on this host differs from that on the source"
         )));
     }
-    if info(disk, Format::Qcow2)?.format_specific.data.data_file.is_some() {
-        return Err(Fault::permanent("the disk keeps its data in another file"));
-    }
+    check_data(disk, &info(disk, Format::Qcow2)?)?;
     let mut rebase = qemu_img("rebase");
     rebase.args(["-u", "-f", "qcow2", "-F", format.name(), "-b"]).arg(image).arg(disk);
     run(rebase).map(drop)
@@ -140,7 +138,9 @@ pub(super) fn put_over(disk: &Path, image: &Path, format: Format, digest: &str) 
 
 /// Puts a disk that another host had on shared storage over the image of this host, if that is in another directory there.
 pub(super) fn move_over(disk: &Path, image: &Path, format: Format) -> Result<(), Fault> {
-    let Some(known) = info(disk, Format::Qcow2)?.backing_filename else { return Ok(()) };
+    let found = info(disk, Format::Qcow2)?;
+    check_data(disk, &found)?;
+    let Some(known) = found.backing_filename else { return Ok(()) };
     if Path::new(&known) == image {
         return Ok(());
     }
@@ -151,6 +151,29 @@ pub(super) fn move_over(disk: &Path, image: &Path, format: Format) -> Result<(),
     let mut rebase = qemu_img("rebase");
     rebase.args(["-u", "-f", "qcow2", "-F", format.name(), "-b"]).arg(image).arg(disk);
     run(rebase).map(drop)
+}
+
+/// Checks a disk without an image that another host had: it must not read or write another file of
+/// this host, such as the disk of another guest. QEMU would open whatever the disk names.
+pub(super) fn check_alone(disk: &Path) -> Result<(), Fault> {
+    let found = info(disk, Format::Qcow2)?;
+    check_data(disk, &found)?;
+    match found.backing_filename {
+        Some(below) => {
+            Err(Fault::permanent(format!("{}: the disk is over another file: {below:?}", disk.display())))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Checks that the disk's data is in its own file.
+fn check_data(disk: &Path, found: &Info) -> Result<(), Fault> {
+    match &found.format_specific.data.data_file {
+        Some(file) => {
+            Err(Fault::permanent(format!("{}: the disk keeps its data in {file:?}", disk.display())))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Makes a disk at least this large.
