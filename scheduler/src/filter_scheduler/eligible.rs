@@ -102,23 +102,23 @@ impl Eligible {
     }
 
     /// Queries the candidates of one host, which may take from its children and from sharing
-    /// providers.
-    pub(super) fn offer(&self, index: &Index, place: Row) -> Offer {
+    /// providers. An error is what was found before the search took too many steps.
+    pub(super) fn offer(&self, index: &Index, place: Row) -> Result<Offer, Offer> {
         let mut offer = Offer::default();
         for Asked { query, tree } in &self.asked {
             let topology = tree.topology();
             let is_own = |row| topology.provider(row).is_some_and(|provider| provider.root == place);
-            // A search that exceeds its budget ends the list of candidates.
-            for candidate in tree.candidates(index, place).map_while(Result::ok) {
+            for candidate in tree.candidates(index, place) {
+                let Ok(candidate) = candidate else { return Err(offer) };
                 offer.is_host |= candidate.allocations.iter().any(|allocation| is_own(allocation.row));
                 if candidate.allocations.iter().any(|allocation| allocation.row == place) {
                     let with_mappings = needs_mappings(query, CandidateExtent::First);
                     offer.candidate = taken(&candidate, query, topology, with_mappings);
-                    return offer;
+                    return Ok(offer);
                 }
             }
         }
-        offer
+        Ok(offer)
     }
 
     fn admits(&self, index: &Index, place: Row) -> bool {
@@ -126,12 +126,18 @@ impl Eligible {
     }
 }
 
+/// The steps of the search for one host's candidate, at most: about a millisecond. A first candidate
+/// takes some steps for each request group and provider; the limit is reached where none of very
+/// many candidates takes from the host itself.
+const HOST_WORK: u64 = 10_000;
+
 /// The request and its fallback, as far as Placement would evaluate them.
 fn asked(query: &PlacementQuery, index: &Index) -> SmallVec<[Asked; 1]> {
     let requests = std::iter::once(&query.request).chain(&query.fallback);
+    let options = candidates::SearchOptions { work: HOST_WORK, ..candidates::SearchOptions::default() };
     let asked = requests.filter_map(|request| {
         let query = request.to_index_query(&index.topology()).ok()?;
-        let tree = index.tree_query(&query, &candidates::SearchOptions::default()).ok()?;
+        let tree = index.tree_query(&query, &options).ok()?;
         Some(Asked { query, tree })
     });
     asked.collect()

@@ -37,6 +37,10 @@ use places::Places;
 
 pub use prepared::PreparedRequest;
 
+/// The steps of a search for the candidates of all hosts, at most: about half a second. The hosts
+/// that it has not reached then have no candidate.
+const FLEET_WORK: u64 = 4_000_000;
+
 /// The parameters of a decision other than the request.
 #[derive(Debug, Clone, Copy)]
 pub struct SelectionRequest<'a> {
@@ -269,8 +273,8 @@ impl FilterScheduler {
     ) -> Decision {
         let (query, extent) = prepared.question();
         let mut spec = prepared.spec().clone();
-        let mut state =
-            query.ask(&self.index, &self.hosts, extent, &candidates::SearchOptions::default()).state;
+        let options = candidates::SearchOptions { work: FLEET_WORK, ..candidates::SearchOptions::default() };
+        let mut state = query.ask(&self.index, &self.hosts, extent, &options).state;
         let what = wanted.with(&self.options);
         let mut order = match self.preference {
             Preference::Weighers => LookAtAll::default(),

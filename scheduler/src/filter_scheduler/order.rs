@@ -1,6 +1,6 @@
 //! Ranks the hosts of a request, and generates candidates for the best ones only.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use berth_placement::Index;
 use rustc_hash::FxHashMap;
@@ -15,6 +15,10 @@ use crate::{Options, Preference, RankedHosts, RankedRequest};
 
 /// The factor by which the number of hosts grows when none of those found could be claimed.
 const GROWTH: usize = 4;
+
+/// Searches of one decision that may reach their limit of steps. The hosts that are left have no
+/// candidate then, so that no request can occupy a decider for long.
+const MOST_EXCEEDED: usize = 64;
 
 /// The order of hosts for one request: from the ranking, or else from a scan of all eligible hosts.
 pub(super) struct Best<'a> {
@@ -35,7 +39,7 @@ impl<'a> Best<'a> {
         preference: Preference,
         each_alone: bool,
     ) -> Self {
-        let offers = Offers { index, places, eligible, known: RefCell::default() };
+        let offers = Offers { index, places, eligible, known: RefCell::default(), exceeded: Cell::new(0) };
         Self { offers, ranked, request, preference, each_alone, left: None }
     }
 
@@ -131,6 +135,8 @@ struct Offers<'a> {
     places: &'a Places,
     eligible: &'a Eligible,
     known: RefCell<FxHashMap<HostRow, Offer>>,
+    /// Searches that reached their limit.
+    exceeded: Cell<usize>,
 }
 
 impl Offers<'_> {
@@ -161,6 +167,11 @@ impl Offers<'_> {
     }
 
     fn ask(&self, row: HostRow) -> Offer {
-        self.places.of(row).map_or_else(Offer::default, |place| self.eligible.offer(self.index, place))
+        let place = self.places.of(row).filter(|_| self.exceeded.get() < MOST_EXCEEDED);
+        let Some(place) = place else { return Offer::default() };
+        self.eligible.offer(self.index, place).unwrap_or_else(|incomplete| {
+            self.exceeded.set(self.exceeded.get() + 1);
+            incomplete
+        })
     }
 }

@@ -58,10 +58,22 @@ pub(crate) async fn read_in_turn<
     is_lengthy: impl FnOnce(&Call<'_>, &Q) -> bool,
     work: impl FnOnce(&Call<'_>, &Q) -> Result<A, E> + Send + 'static,
 ) -> Result<Response<A>, Status> {
-    let epoch = begin(service, request.extensions(), Purpose::Read)?;
+    in_turn(service, request, Purpose::Read, is_lengthy, work).await
+}
+
+/// Handles a call for any purpose; if it is lengthy, on another thread, when it is the caller's
+/// turn. A change stays, even if the client no longer waits for the response.
+pub(crate) async fn in_turn<Q: Send + 'static, A: Message + 'static, E: Into<Status> + Send + 'static>(
+    service: &Arc<Service>,
+    request: Request<Q>,
+    purpose: Purpose,
+    is_lengthy: impl FnOnce(&Call<'_>, &Q) -> bool,
+    work: impl FnOnce(&Call<'_>, &Q) -> Result<A, E> + Send + 'static,
+) -> Result<Response<A>, Status> {
+    let epoch = begin(service, request.extensions(), purpose)?;
     let call = Call { service, index: &epoch.index, fleet: &epoch.fleet, now: now() };
     if !is_lengthy(&call, request.get_ref()) {
-        return read(service, request, work).await;
+        return answer(service, request, purpose, work).await;
     }
     let caller = CallerKey::behind(&request);
     // Callers over gRPC take turns with users of the REST API.
@@ -69,23 +81,14 @@ pub(crate) async fn read_in_turn<
     let turn = turn.map_err(|error| Status::resource_exhausted(error.to_string()))?;
     let _processing = processing(request.extensions());
     let (elsewhere, then, wanted) = (Arc::clone(service), Arc::clone(&epoch), request.into_inner());
-    let stop = Stop::default(); // a list does not look at it
+    let stop = Stop::default(); // nothing looks at it
     let answer = service.lengthy.run(turn, &stop, move || {
         let call = Call { service: &elsewhere, index: &then.index, fleet: &then.fleet, now: now() };
         work(&call, &wanted)
     });
     let answer = answer.await.ok_or_else(|| Status::internal("the call has failed"))?;
-    epoch.wait_before_response(Purpose::Read).await.map_err(|unknown| outcome_unknown(&unknown))?;
+    epoch.wait_before_response(purpose).await.map_err(|unknown| outcome_unknown(&unknown))?;
     in_flight(service, &caller.0, answer.map_err(Into::into)?)
-}
-
-/// Handles a call that changes nothing and whose response is advisory: a later request checks it again.
-pub(crate) async fn advise<Q, A: Message, E: Into<Status>>(
-    service: &Service,
-    request: Request<Q>,
-    work: impl FnOnce(&Call<'_>, &Q) -> Result<A, E>,
-) -> Result<Response<A>, Status> {
-    answer(service, request, Purpose::Advise, work).await
 }
 
 /// The response with an answer. A large one is counted as being in flight until the client has read
@@ -175,7 +178,7 @@ mod tests {
         [
             code(read(service, request(), work).await),
             code(write(service, request(), work).await),
-            code(advise(service, request(), work).await),
+            code(answer(service, request(), Purpose::Advise, work).await),
         ]
     }
 

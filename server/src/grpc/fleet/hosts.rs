@@ -9,6 +9,7 @@ use crate::grpc::field;
 use crate::grpc::fleet::CallError;
 use crate::grpc::page::Page;
 use crate::grpc::status::bad_field;
+use crate::lengthy::Reads;
 
 pub(super) fn list(
     call: &Call<'_>,
@@ -20,6 +21,12 @@ pub(super) fn list(
     let state = |name: &String| call.fleet.read(|fleet| fleet.host(name)).ok();
     let hosts = names.iter().filter_map(state).map(host).collect();
     Ok(v1::ListHostsResponse { hosts, next_page_token })
+}
+
+/// Whether the host has many providers.
+pub(super) fn is_lengthy(call: &Call<'_>, wanted: &v1::GetHostRequest) -> bool {
+    let uuid = call.fleet.read(|fleet| fleet.state().host(&wanted.name).map(|host| host.uuid.to_string()));
+    uuid.is_some_and(|uuid| Reads::Tree(&uuid).is_lengthy(call.index))
 }
 
 pub(super) fn get(call: &Call<'_>, wanted: &v1::GetHostRequest) -> Result<v1::Host, CallError> {

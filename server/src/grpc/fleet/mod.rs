@@ -15,8 +15,9 @@ use tonic::{Request, Response, Status};
 
 pub(crate) use self::refusals::CallError;
 use super::audit;
-use super::call::{read, write};
+use super::call::{Call, read, read_in_turn, write};
 use super::identity::Caller;
+use crate::lengthy::Reads;
 use crate::service::Service;
 
 /// Hosts, aggregates, zones, flavors, server groups, quotas.
@@ -30,16 +31,21 @@ impl Fleet {
     }
 }
 
+/// Whether what looks at all hosts is lengthy.
+fn looks_at_all<Q>(call: &Call<'_>, _: &Q) -> bool {
+    Reads::Providers.is_lengthy(call.index)
+}
+
 type Answer<T> = Result<Response<T>, Status>;
 
 #[tonic::async_trait]
 impl v1::fleet_server::Fleet for Fleet {
     async fn list_hosts(&self, request: Request<v1::ListHostsRequest>) -> Answer<v1::ListHostsResponse> {
-        read(&self.service, request, hosts::list).await
+        read_in_turn(&self.service, request, looks_at_all, hosts::list).await
     }
 
     async fn get_host(&self, request: Request<v1::GetHostRequest>) -> Answer<v1::Host> {
-        read(&self.service, request, hosts::get).await
+        read_in_turn(&self.service, request, hosts::is_lengthy, hosts::get).await
     }
 
     async fn approve_host(&self, request: Request<v1::ApproveHostRequest>) -> Answer<v1::Host> {
@@ -84,14 +90,14 @@ impl v1::fleet_server::Fleet for Fleet {
     }
 
     async fn get_statistics(&self, request: Request<v1::GetStatisticsRequest>) -> Answer<v1::Statistics> {
-        read(&self.service, request, hosts::statistics).await
+        read_in_turn(&self.service, request, looks_at_all, hosts::statistics).await
     }
 
     async fn list_aggregates(
         &self,
         request: Request<v1::ListAggregatesRequest>,
     ) -> Answer<v1::ListAggregatesResponse> {
-        read(&self.service, request, aggregates::list).await
+        read_in_turn(&self.service, request, looks_at_all, aggregates::list).await
     }
 
     async fn get_aggregate(&self, request: Request<v1::GetAggregateRequest>) -> Answer<v1::Aggregate> {
@@ -114,7 +120,7 @@ impl v1::fleet_server::Fleet for Fleet {
     }
 
     async fn list_zones(&self, request: Request<v1::ListZonesRequest>) -> Answer<v1::ListZonesResponse> {
-        read(&self.service, request, aggregates::zones).await
+        read_in_turn(&self.service, request, looks_at_all, aggregates::zones).await
     }
 
     async fn list_flavors(

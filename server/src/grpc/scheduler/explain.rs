@@ -21,7 +21,7 @@ pub(super) fn explain(
     }
     let ask = request::ask(call, asked)?;
     let standings = if wanted.standings == 0 { STANDINGS } else { wanted.standings as usize };
-    let explained = tokio::task::block_in_place(|| call.fleet.explain(&ask, &wanted.hosts, standings))?;
+    let explained = call.fleet.explain(&ask, &wanted.hosts, standings)?;
     Ok(if wanted.tenant_view { for_tenant(&explained) } else { for_operator(&explained) })
 }
 

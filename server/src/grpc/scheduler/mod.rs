@@ -12,10 +12,11 @@ use berth_placement::Topology;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::call::{Call, advise, read, write};
+use super::call::{Call, in_turn, read, read_in_turn};
 use super::fleet::CallError;
-use super::identity::Caller;
+use super::identity::{Caller, CallerKey};
 use crate::fleet::{NamedPlace, NamedPlacement};
+use crate::request::Purpose;
 use crate::service::Service;
 
 pub(super) use request::hints;
@@ -37,12 +38,16 @@ type Answer<T> = Result<Response<T>, Status>;
 impl v1::scheduler_server::Scheduler for Scheduler {
     async fn select(&self, request: Request<v1::ScheduleRequest>) -> Answer<v1::ScheduleResponse> {
         let caller = Caller::behind(&request);
-        advise(&self.service, request, |call, wanted| schedule(call, wanted, &caller, true)).await
+        let decide =
+            move |call: &Call<'_>, wanted: &v1::ScheduleRequest| schedule(call, wanted, &caller, true);
+        in_turn(&self.service, request, Purpose::Advise, is_lengthy, decide).await
     }
 
     async fn schedule(&self, request: Request<v1::ScheduleRequest>) -> Answer<v1::ScheduleResponse> {
         let caller = Caller::behind(&request);
-        write(&self.service, request, |call, wanted| schedule(call, wanted, &caller, false)).await
+        let decide =
+            move |call: &Call<'_>, wanted: &v1::ScheduleRequest| schedule(call, wanted, &caller, false);
+        in_turn(&self.service, request, Purpose::Write, is_lengthy, decide).await
     }
 
     type ScheduleStreamStream = ReceiverStream<Result<v1::TaggedScheduleResponse, Status>>;
@@ -51,12 +56,12 @@ impl v1::scheduler_server::Scheduler for Scheduler {
         &self,
         request: Request<Streaming<v1::TaggedScheduleRequest>>,
     ) -> Answer<Self::ScheduleStreamStream> {
-        let caller = Caller::behind(&request);
+        let caller = (Caller::behind(&request), CallerKey::behind(&request));
         Ok(Response::new(stream::serve(Arc::clone(&self.service), caller, request.into_inner())))
     }
 
     async fn explain(&self, request: Request<v1::ExplainRequest>) -> Answer<v1::ExplainResponse> {
-        read(&self.service, request, explain::explain).await
+        read_in_turn(&self.service, request, |_, _| true, explain::explain).await
     }
 
     async fn list_requests(
@@ -70,6 +75,18 @@ impl v1::scheduler_server::Scheduler for Scheduler {
 /// Instances that are decided beside other calls of the thread, at most.
 const QUICK: usize = 16;
 
+/// Extra specs of a flavor whose request is decided beside other calls, at most: each may be a
+/// request group.
+const QUICK_SPECS: usize = 8;
+
+fn is_lengthy(_: &Call<'_>, wanted: &v1::ScheduleRequest) -> bool {
+    let specs = match &wanted.size {
+        Some(v1::schedule_request::Size::Flavor(flavor)) => flavor.extra_specs.len(),
+        _ => 0, // an operator's, or none
+    };
+    wanted.instances.len() > QUICK || specs > QUICK_SPECS
+}
+
 fn schedule(
     call: &Call<'_>,
     wanted: &v1::ScheduleRequest,
@@ -78,8 +95,7 @@ fn schedule(
 ) -> Result<v1::ScheduleResponse, CallError> {
     caller.check_zone(&wanted.availability_zone)?;
     let ask = request::ask(call, wanted)?;
-    let decide = || call.fleet.schedule(&ask, dry);
-    let placed = if ask.instances.len() > QUICK { tokio::task::block_in_place(decide) } else { decide() }?;
+    let placed = call.fleet.schedule(&ask, dry)?;
     let topology = call.fleet.topology();
     let selections = placed.into_iter().map(|placed| selection(&topology, placed));
     Ok(v1::ScheduleResponse { selections: selections.collect() })

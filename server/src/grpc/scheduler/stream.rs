@@ -8,9 +8,10 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Status, Streaming};
 
-use crate::grpc::call::write;
-use crate::grpc::identity::Caller;
+use crate::grpc::call::{Call, in_turn};
+use crate::grpc::identity::{Caller, CallerKey};
 use crate::grpc::status::{bad_field, failure};
+use crate::request::Purpose;
 use crate::service::Service;
 
 /// Requests of one stream that are worked on at the same time: they share commits of the store. The
@@ -22,7 +23,7 @@ type Answers = ReceiverStream<Result<v1::TaggedScheduleResponse, Status>>;
 /// Answers each request, in any order, until the client has no more or is gone.
 pub(super) fn serve(
     service: Arc<Service>,
-    caller: Caller,
+    (caller, key): (Caller, CallerKey),
     mut requests: Streaming<v1::TaggedScheduleRequest>,
 ) -> Answers {
     let (sender, receiver) = mpsc::channel(UNDER_WAY);
@@ -31,9 +32,10 @@ pub(super) fn serve(
         while let Ok(place) = Arc::clone(&places).acquire_owned().await {
             // A client that broke off has no use for an answer.
             let Ok(Some(request)) = requests.message().await else { break };
-            let (service, caller, sender) = (Arc::clone(&service), caller.clone(), sender.clone());
+            let (service, sender) = (Arc::clone(&service), sender.clone());
+            let caller = (caller.clone(), key.clone());
             tokio::spawn(async move {
-                let answer = answer(&service, &caller, request).await;
+                let answer = answer(&service, caller, request).await;
                 let _ = sender.send(Ok(answer)).await; // the client may be gone
                 drop(place);
             });
@@ -43,15 +45,19 @@ pub(super) fn serve(
 }
 
 async fn answer(
-    service: &Service,
-    caller: &Caller,
+    service: &Arc<Service>,
+    (caller, key): (Caller, CallerKey),
     tagged: v1::TaggedScheduleRequest,
 ) -> v1::TaggedScheduleResponse {
     let v1::TaggedScheduleRequest { tag, request } = tagged;
     let outcome = match request {
         Some(request) => {
-            write(service, Request::new(request), |call, wanted| super::schedule(call, wanted, caller, false))
-                .await
+            let decide = move |call: &Call<'_>, wanted: &v1::ScheduleRequest| {
+                super::schedule(call, wanted, &caller, false)
+            };
+            let mut request = Request::new(request);
+            request.extensions_mut().insert(key);
+            in_turn(service, request, Purpose::Write, super::is_lengthy, decide).await
         }
         None => Err(bad_field("request", "is required")),
     };
