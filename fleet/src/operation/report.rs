@@ -12,6 +12,8 @@
 //!                                           the instance takes the guest's state
 //! ```
 
+use std::sync::Arc;
+
 use berth_placement::Timestamp;
 use uuid::Uuid;
 
@@ -20,7 +22,7 @@ use super::unexpected::{Consequence, natural};
 use crate::Fleet;
 use crate::error::FleetError;
 use crate::host::{CpuFeatures, MAX_WARNINGS, Session};
-use crate::instance::{Instance, Power, VmState, power_state, vm_state};
+use crate::instance::{Event, Instance, Power, VmState, power_state, vm_state};
 
 /// The state of a guest in an agent's report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -325,7 +327,13 @@ impl Instance {
         if self.observed.fault != report.error || self.operation.is_some() {
             self.observed.fault.clone_from(&report.error);
             let action = self.operation.map_or("", Operation::task_state);
-            self.note(now, action, "", format!("failed on {host}: {}", report.error));
+            let failed = format!("failed on {host}: ");
+            // A guest that fails again and again must not displace what happened before.
+            let repeats = |last: &Arc<Event>| last.action.is_empty() && last.message.starts_with(&failed);
+            if action.is_empty() && self.events.last().is_some_and(repeats) {
+                self.events.pop();
+            }
+            self.note(now, action, "", failed + &report.error);
         }
         match self.operation {
             Some(Operation::Delete) => {}

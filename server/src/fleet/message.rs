@@ -99,7 +99,7 @@ pub(super) fn read_report(report: &v1::GuestReport) -> Result<GuestReport, Fleet
             State::Shelved => GuestState::Shelved,
             State::BeingReceived => GuestState::Arriving,
         },
-        error: report.error.clone(),
+        error: beginning(&report.error),
         missing_cpu_features: CpuFeatures::new(report.missing_cpu_features.iter().map(String::as_str)),
     })
 }
@@ -253,4 +253,14 @@ pub(crate) fn image(image: &Image) -> v1::Image {
 /// Reads an image.
 pub(crate) fn read_image(v1::Image { name, properties }: v1::Image) -> Image {
     Image { name, properties: properties.into_iter().collect() }
+}
+/// Characters of a hypervisor's error that are kept. Each instance keeps many, in every record of it.
+const KEPT: usize = 500;
+
+/// The beginning of an error, which names the cause as a rule.
+fn beginning(error: &str) -> String {
+    match error.char_indices().nth(KEPT) {
+        Some((end, _)) => format!("{}…", &error[..end]),
+        None => error.to_owned(),
+    }
 }

@@ -1,7 +1,7 @@
 //! The Agents service: one stream for each compute host.
 
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use berth_api::v1;
@@ -19,7 +19,7 @@ use super::identity::Caller;
 use super::shares::{HostShare, Shares};
 use super::status::{bad_field, failure};
 use super::stopped;
-use crate::clock::monotonic;
+use crate::clock::{Monotonic, monotonic};
 use crate::fleet::outbox;
 use crate::request::{Epoch, Purpose};
 use crate::searches::{Searches, TooMany};
@@ -34,6 +34,9 @@ const INTRODUCTION: Duration = Duration::from_secs(10);
 
 /// The refused messages of one connection that are logged.
 const LOGGED: u32 = 100;
+
+/// The messages of an agent between two waits for the store.
+const UNSETTLED: u32 = 64;
 
 /// The most providers of a tree that is applied at once.
 const SHORT_TREE: usize = 16;
@@ -68,24 +71,52 @@ impl LatestTree {
     }
 }
 
+/// Refused hosts that are logged in a minute: one that must not join may ask again and again.
+const LOGGED_A_MINUTE: u32 = 100;
+
+/// How many refused hosts were logged in this minute.
+#[derive(Debug, Default)]
+struct LoggedRefusals(Mutex<(Monotonic, u32)>);
+
+impl LoggedRefusals {
+    /// Counts one; returns how many are logged in this minute, with it.
+    fn count(&self, now: Monotonic) -> u32 {
+        let mut logged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if now >= logged.0 {
+            *logged = (now.after(Duration::from_secs(60)), 0);
+        }
+        logged.1 = logged.1.saturating_add(1);
+        logged.1
+    }
+}
+
 /// The streams of compute hosts.
 pub(crate) struct Agents {
     service: Arc<Service>,
     stopping: watch::Receiver<bool>,
     shares: Shares,
+    refusals: LoggedRefusals,
 }
 
 impl Agents {
     pub(crate) fn new(service: Arc<Service>, stopping: watch::Receiver<bool>) -> Self {
-        Self { service, stopping, shares: Shares::default() }
+        Self { service, stopping, shares: Shares::default(), refusals: LoggedRefusals::default() }
     }
 
     fn note_refused(&self, host: &str, error: &FleetError) {
-        if error.is_other_agent() {
-            tracing::error!(host = ?host, %error, "two agents for one host: the second is refused");
+        let is_other = error.is_other_agent();
+        if is_other {
             self.service.metrics.note_other_agent();
-        } else {
-            tracing::warn!(host = ?host, %error, "the service refused a host");
+        }
+        match self.refusals.count(monotonic()) {
+            ..LOGGED_A_MINUTE if is_other => {
+                tracing::error!(host = ?host, %error, "two agents for one host: the second is refused");
+            }
+            ..LOGGED_A_MINUTE => tracing::warn!(host = ?host, %error, "the service refused a host"),
+            LOGGED_A_MINUTE => {
+                tracing::warn!("further refused hosts are not logged in this minute");
+            }
+            _ => {}
         }
     }
 }
@@ -114,8 +145,16 @@ impl v1::agents_server::Agents for Agents {
         note_version(&hello, self.service.options.build.version);
         let service = Arc::clone(&self.service);
         let share = self.shares.of(&hello.host, monotonic());
-        let connection =
-            Connection { service, epoch, host: hello.host, session, share, is_graceful: false, refused: 0 };
+        let connection = Connection {
+            service,
+            epoch,
+            host: hello.host,
+            session,
+            share,
+            is_graceful: false,
+            refused: 0,
+            unsettled: 0,
+        };
         connection.epoch.wait_on_disk().await.map_err(|unknown| call::outcome_unknown(&unknown))?;
         connection.epoch.fleet.welcome(&connection.host, session);
         tokio::spawn(connection.run(messages, self.stopping.clone()));
@@ -174,6 +213,8 @@ struct Connection {
     is_graceful: bool,
     /// Messages that were refused.
     refused: u32,
+    /// Messages that were applied since the last wait for the store.
+    unsettled: u32,
 }
 
 impl Drop for Connection {
@@ -215,12 +256,24 @@ impl Connection {
                             latest.applied_in(self.apply_tree(tree).await);
                         }
                     }
-                    Some(Message::Console(reply)) => self.epoch.fleet.note_console(&self.host, reply),
-                    Some(message) => self.apply(&message),
+                    Some(message) => {
+                        self.apply(&message);
+                        self.settle().await;
+                    }
                     None => {}
                 },
                 Ok(Ok(None) | Err(_)) => break,
             }
+        }
+    }
+
+    /// Waits now and then until what the agent reports is on disk: it may report faster than the
+    /// store commits, and what waits for a commit takes memory.
+    async fn settle(&mut self) {
+        self.unsettled += 1;
+        if self.unsettled >= UNSETTLED {
+            self.unsettled = 0;
+            let _ = self.epoch.wait_durable().await; // after a failure, the epoch has ended
         }
     }
 

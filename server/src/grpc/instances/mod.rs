@@ -23,6 +23,7 @@ use super::fleet::evacuations::ensure_fenced;
 use super::identity::{Caller, CallerKey};
 use super::page::Page;
 use super::scheduler::hints;
+use super::status::bad_field;
 use crate::fleet::group_hint;
 use crate::fleet::message::read_image;
 use crate::lengthy::Reads;
@@ -284,10 +285,20 @@ fn named(wanted: &v1::InstanceRequest) -> Named<'_> {
     Named { name: &wanted.instance, project: &wanted.project }
 }
 
+/// Bytes that one call may store, at most: each of its instances has a copy of the request.
+const CREATED_BYTES: usize = 64 << 20;
+
 fn create(
     call: &Call<'_>,
     wanted: &v1::CreateInstancesRequest,
 ) -> Result<v1::CreateInstancesResponse, CallError> {
+    let (count, bytes) = (wanted.max_count.max(wanted.min_count), wanted.encoded_len());
+    if (count as usize).saturating_mul(bytes) > CREATED_BYTES {
+        let problem = format!(
+            "{count} instances of {bytes} bytes each have more than {CREATED_BYTES} bytes; make fewer of them at once"
+        );
+        return Err(bad_field("max_count", problem).into());
+    }
     let hints = hints(&wanted.hints);
     let creation = Creation {
         name: wanted.name.clone(),
