@@ -73,6 +73,11 @@ impl Budget {
 }
 
 impl Lease {
+    /// How much of the budget it is.
+    pub(crate) const fn amount(&self) -> usize {
+        self.amount
+    }
+
     /// Takes more of the budget; all of it or nothing.
     pub(crate) fn grow(&mut self, amount: usize) -> Result<(), Exceeded> {
         let Budget { all, each, .. } = *self.budget;

@@ -3,7 +3,7 @@
 use crate::budget::{Budget, Exceeded};
 
 /// The size in bytes up to which responses are not counted.
-pub(crate) const SMALL_RESPONSE: usize = 64 << 10;
+pub(crate) const SMALL_RESPONSE: usize = 16 << 10;
 
 /// More bytes would be in flight than one caller or all callers may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

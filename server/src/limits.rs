@@ -66,7 +66,7 @@ impl Default for Limits {
             candidate_time: Duration::from_secs(5),
             candidate_bytes: 256 << 20,
             in_flight_bytes: 1 << 30,
-            in_flight_caller_bytes: 512 << 20,
+            in_flight_caller_bytes: 256 << 20,
             connections: 10_000,
         }
     }

@@ -18,7 +18,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::health::Health;
 use crate::http::connections::Connection;
-use crate::http::guard::{self, Guard};
+use crate::http::forwarded::one_address;
+use crate::http::guard::{self, Guard, LONGEST_HEAD};
 use crate::http::reply;
 use crate::http::socket::Socket;
 use crate::http::stall_guard::StallGuard;
@@ -93,7 +94,9 @@ fn connect(stream: TcpStream, service: &Arc<Service>, place: Connection, ending:
     let activity = place.activity();
     let socket = Socket::new(stream);
     let stream = StallGuard::new(socket.clone(), limits.write_time);
-    let stream = Guard::new(stream, limits.idle_time, activity.clone());
+    let address = socket.client().map_or_else(String::new, |client| one_address(client).to_string());
+    let in_flight = (Arc::clone(&service.in_flight), address.into());
+    let stream = Guard::new(stream, limits.idle_time, activity.clone(), in_flight);
     let service = Arc::clone(service);
     let respond = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(socket.clone());
@@ -110,6 +113,7 @@ fn connect(stream: TcpStream, service: &Arc<Service>, place: Connection, ending:
         .half_close(true)
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_time)
+        .max_header_size(LONGEST_HEAD)
         .serve_connection(TokioIo::new(stream), respond);
     let connection = ending.watch(connection);
     tokio::spawn(async move {

@@ -547,7 +547,7 @@ mod tests {
             };
             let mut create = std::process::Command::new("qemu-img");
             create.args(["create", "-q", "-f", "qcow2", "-o", &options]).arg(&ephemeral).arg("1M");
-            assert!(create.status().expect("qemu-img is there").success());
+            assert!(create.status().expect("qemu-img runs").success());
             let planted = Blueprint { instance: Uuid::from_u128(11), ..new.clone() };
             let refused = target.receive(&planted, &GuestSpec::default(), None, send()).expect_err("refused");
             assert!(refused.message.contains("ephemeral.qcow2: the disk"), "{refused}");

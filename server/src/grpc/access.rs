@@ -22,9 +22,17 @@ const STREAMING: [&str; 3] = [
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
 ];
 
+/// Further methods whose responses are streams.
+const WATCHING: [&str; 2] = ["/berth.v1.Instances/Watch", "/grpc.health.v1.Health/Watch"];
+
 /// Whether the clients of the method at this path send more than one message.
 pub(super) fn is_streaming(path: &str) -> bool {
     STREAMING.contains(&path)
+}
+
+/// Whether the response of the method at this path is one message.
+pub(super) fn answers_once(path: &str) -> bool {
+    !is_streaming(path) && !WATCHING.contains(&path)
 }
 
 impl Access {
@@ -102,6 +110,7 @@ mod tests {
                 let path = format!("/berth.v1.{}/{}", service.name(), method.name());
                 assert!(Access::of(&path).is_some(), "{path}");
                 assert_eq!(is_streaming(&path), method.client_streaming(), "{path}");
+                assert_eq!(answers_once(&path), !method.server_streaming(), "{path}");
                 count += 1;
             }
         }

@@ -113,9 +113,7 @@ impl Agents {
                 tracing::error!(host = ?host, %error, "two agents for one host: the second is refused");
             }
             ..LOGGED_A_MINUTE => tracing::warn!(host = ?host, %error, "the service refused a host"),
-            LOGGED_A_MINUTE => {
-                tracing::warn!("further refused hosts are not logged in this minute");
-            }
+            LOGGED_A_MINUTE => tracing::warn!("further refused hosts are not logged in this minute"),
             _ => {}
         }
     }
@@ -256,6 +254,7 @@ impl Connection {
                             latest.applied_in(self.apply_tree(tree).await);
                         }
                     }
+                    Some(Message::Console(reply)) => self.epoch.fleet.note_console(&self.host, reply),
                     Some(message) => {
                         self.apply(&message);
                         self.settle().await;

@@ -14,13 +14,14 @@ use tower::{Layer, Service as Tower};
 
 use super::access::{self, Access};
 use super::audit::{self, Auditing};
+use super::call::too_much_in_flight;
 use super::deadline::Deadline;
 use super::identity::{Caller, CallerKey, chain, connection_key, peer};
-use super::metered::{Ended, Held, Metered};
+use super::metered::{CALL_BYTES, Ended, Held, HeldStream, Metered, STREAM_BYTES};
 use super::revocation::Revocations;
 use super::status::code_name;
 use crate::budget::{Budget, Lease};
-use crate::http::connections::Holder;
+use crate::http::connections::{Activity, Holder};
 use crate::limits::Limits;
 use crate::metrics::Called;
 use crate::service::Service;
@@ -81,23 +82,29 @@ where
         )]
         let start = Instant::now();
         let service = Arc::clone(&self.service);
-        let admitted = self.admit(&mut request);
+        let admitted = self.admit(&mut request).and_then(|()| self.count(&request));
         let path = request.uri().path().to_owned();
         let auditing = Auditing::begin(&path, request.extensions(), start);
         match admitted {
-            Ok(()) => {
+            Ok(counted) => {
                 if let Some(auditing) = &auditing {
                     request.extensions_mut().insert(auditing.record());
                 }
                 let revoked = self.revoked(&request);
-                let busy = peer(request.extensions()).map(|peer| peer.activity.begin());
+                let activity = peer(request.extensions()).map(|peer| peer.activity.clone());
+                let busy = activity.as_ref().map(Activity::begin);
                 let request = self.metered(request).map(|body| ended_by(&revoked, body, false));
                 let answering = self.inner.call(request);
                 Box::pin(async move {
                     let mut response = answering.await?;
                     let lease = response.extensions_mut().remove::<Arc<Lease>>();
-                    let response = response.map(|body| Body::new(Held::new(body, (lease, busy))));
-                    let mut response = response.map(|body| ended_by(&revoked, body, true));
+                    let held = (counted, lease, busy);
+                    let (head, body) = response.into_parts();
+                    let body = match access::answers_once(&path) {
+                        true => Body::new(Held::new(body, held, activity).await),
+                        false => Body::new(HeldStream::new(body, held)),
+                    };
+                    let mut response = Response::from_parts(head, ended_by(&revoked, body, true));
                     let status = audit::outcome(&response);
                     let called = Called { path, code: code_name(status.code()) };
                     service.metrics.note_call(called, start.elapsed().as_secs_f64());
@@ -129,6 +136,15 @@ impl<S> Guarded<S> {
             return Err(Status::unauthenticated("the certificate is revoked, or not valid any more"));
         }
         Ok(())
+    }
+
+    /// Counts the call as being in flight until it has ended.
+    fn count(&self, request: &Request<Body>) -> Result<Lease, Status> {
+        let is_unary = access::answers_once(request.uri().path());
+        let bytes = if is_unary { CALL_BYTES } else { STREAM_BYTES };
+        let in_flight = &self.service.in_flight;
+        let lease = in_flight.lease(&CallerKey::noted(request.extensions()).0, bytes);
+        lease.map_err(|exceeded| too_much_in_flight(in_flight, exceeded))
     }
 
     /// The certificate whose revocation ends the streams of a call; none without a list of revoked certificates.

@@ -2,11 +2,11 @@
 //!
 //! A message is collected before it is decoded. Clients that begin messages and do not finish them would fill the memory, on
 //! one connection or on many. So the bytes of unfinished messages count for their connection and for their caller, and a
-//! message has to be finished in time. The first bytes of a message are not counted: most messages
-//! are not longer. They are collected here, because tonic would reserve the whole length of a
-//! message when it begins.
+//! message has to be finished in time. The first bytes of a message are not counted: what a call
+//! counts by itself covers them. They are collected here, because tonic would reserve the whole
+//! length of a message when it begins.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -23,9 +23,18 @@ use tonic::body::Body;
 use super::call::too_much_in_flight;
 use crate::arriving::Arriving;
 use crate::budget::{Budget, Lease};
+use crate::http::connections::{Activity, Unread};
 
 /// Bytes of a message that are not counted.
 const UNCOUNTED: usize = 16 << 10;
+
+/// Bytes that a unary call counts from its beginning until its answer was sent: of the first bytes
+/// of its message, of a small answer, and of the memory that any call takes.
+pub(super) const CALL_BYTES: usize = 32 << 10;
+
+/// The same of a call whose client or service sends a stream of messages. There are as many as
+/// agents.
+pub(super) const STREAM_BYTES: usize = 4 << 10;
 
 /// The prefix of a message: whether it is compressed, and its length.
 const PREFIX: usize = 5;
@@ -235,20 +244,113 @@ impl HttpBody for Metered {
     }
 }
 
-/// An answer that holds something until all of it was sent: its bytes in flight, and its
-/// connection.
+/// Bytes of an answer that are passed on at once. A client has to read so many in time.
+const PIECE: usize = 64 << 10;
+
+/// An answer of a unary call. It holds something, such as its bytes in flight, until the connection
+/// has taken all of it: HTTP/2 keeps what it was given until the client's window allows to send it.
 pub(super) struct Held<T> {
+    body: Body,
+    /// What has yet to be passed on of the last data of the body.
+    rest: Bytes,
+    /// What the body gave first, until it is passed on.
+    first: Option<Next>,
+    held: Arc<T>,
+    /// The connection, which ends when the client reads nothing for long.
+    activity: Option<Activity>,
+    _unread: Option<Unread>,
+}
+
+/// What a body gives next; `None` at its end.
+type Next = Option<Result<Frame<Bytes>, Status>>;
+
+/// A piece of an answer, and what is held for it.
+struct Piece<T> {
+    bytes: Bytes,
+    _held: Arc<T>,
+    _unread: Option<Unread>,
+}
+
+impl<T> AsRef<[u8]> for Piece<T> {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl<T> Held<T> {
+    /// Takes the answer from the body at once, so that it is in memory as it was counted: encoded.
+    pub(super) async fn new(mut body: Body, held: T, activity: Option<Activity>) -> Self {
+        let unread = activity.as_ref().map(Activity::unread);
+        let first = match body.is_end_stream() {
+            true => None,
+            false => Some(poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await),
+        };
+        Self { body, rest: Bytes::new(), first, held: Arc::new(held), activity, _unread: unread }
+    }
+}
+
+impl<T: Send + Sync + 'static> Held<T> {
+    /// The next piece of the rest; none if there is no rest.
+    fn piece(&mut self) -> Option<Frame<Bytes>> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let bytes = self.rest.split_to(self.rest.len().min(PIECE));
+        let unread = || self.activity.as_ref().map(Activity::unread);
+        let piece = Piece { bytes, _held: Arc::clone(&self.held), _unread: unread() };
+        self._unread = unread(); // the client has read something
+        Some(Frame::data(Bytes::from_owner(piece)))
+    }
+}
+
+impl<T: Send + Sync + 'static> HttpBody for Held<T> {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        loop {
+            if let Some(piece) = self.piece() {
+                return Poll::Ready(Some(Ok(piece)));
+            }
+            let next = match self.first.take() {
+                Some(first) => first,
+                None => ready!(Pin::new(&mut self.body).poll_frame(context)),
+            };
+            match next {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => self.rest = data,
+                    Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+                },
+                end => return Poll::Ready(end),
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.first.is_none() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::default() // the rest counts, too
+    }
+}
+
+/// A stream of answers that holds something until it ends.
+pub(super) struct HeldStream<T> {
     body: Body,
     _held: T,
 }
 
-impl<T> Held<T> {
+impl<T> HeldStream<T> {
     pub(super) const fn new(body: Body, held: T) -> Self {
         Self { body, _held: held }
     }
 }
 
-impl<T: Unpin> HttpBody for Held<T> {
+impl<T: Unpin> HttpBody for HeldStream<T> {
     type Data = Bytes;
     type Error = Status;
 
@@ -436,13 +538,25 @@ mod tests {
         assert!(body.frame().await.is_none());
     }
 
+    /// A regression: with a window of one byte, an answer was counted until HTTP/2 had taken it from
+    /// the body, and stayed in memory.
     #[tokio::test]
     async fn an_answer_counts_until_it_is_sent() {
         let budget = Budget::new(100, 100);
-        let lease = Arc::new(budget.lease("a", 70).unwrap());
-        let body = Held::new(Body::new(Full::new(Bytes::from_static(b"answer"))), lease);
+        let lease = budget.lease("a", 70).unwrap();
+        let answer = Bytes::from(vec![7; 3 * PIECE + 1]);
+        let mut body = Held::new(Body::new(Full::new(answer.clone())), lease, None).await;
+        let mut pieces = Vec::new();
+        while let Some(frame) = body.frame().await {
+            pieces.push(frame.unwrap().into_data().unwrap());
+        }
+        drop(body);
+        assert_eq!(pieces.iter().map(Bytes::len).collect::<Vec<_>>(), [PIECE, PIECE, PIECE, 1]);
+        assert_eq!(pieces.concat(), answer);
+        assert_eq!(budget.in_use(), 70, "nothing is sent yet");
+        pieces.truncate(1);
         assert_eq!(budget.in_use(), 70);
-        body.collect().await.unwrap();
+        drop(pieces);
         assert_eq!(budget.in_use(), 0);
     }
 }

@@ -111,6 +111,7 @@ impl Grpc {
         // Ends with this function.
         let mut following = JoinSet::new();
         revocations.map(|revocations| following.spawn(revocations.follow()));
+        following.spawn(end_stalled(Arc::clone(&self.service)));
         let _running = self.service.grpc_listener.start();
         let stopped = stopped(has_stopped);
         let serving = async {
@@ -136,6 +137,15 @@ impl Grpc {
             Ok(ended) => report(ended),
             Err(_) => tracing::warn!(?grace, "some calls were not finished in time"),
         }
+    }
+}
+
+/// Ends connections whose clients do not read their answers, again and again.
+async fn end_stalled(service: Arc<Service>) {
+    let mut periods = tokio::time::interval(service.options.limits.write_time);
+    loop {
+        periods.tick().await;
+        service.connections.end_period();
     }
 }
 

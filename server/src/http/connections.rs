@@ -43,6 +43,8 @@ pub(crate) struct Pool {
     open: Mutex<BTreeMap<u64, Entry>>,
     /// Counts events, which orders them.
     events: Arc<AtomicU64>,
+    /// The number of the current period; see [`Pool::end_period`].
+    period: Arc<AtomicUsize>,
     listeners: AtomicUsize,
     /// Notified when a connection has ended.
     ended: Notify,
@@ -124,9 +126,16 @@ struct State {
     /// Up to which standing the connection is to end: a number of [`Standing`], or 0.
     ending: AtomicU8,
     unwanted: Notify,
+    /// Parts of answers that the client has yet to read, by the period in which they were made.
+    unread: [AtomicUsize; PERIODS],
     /// The pool's count of events.
     events: Arc<AtomicU64>,
+    /// The pool's number of periods.
+    period: Arc<AtomicUsize>,
 }
+
+/// The periods that are distinguished: the current one, the one before, and one that nothing may be left of.
+const PERIODS: usize = 3;
 
 /// What would be lost with a connection, in the order in which connections end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -154,6 +163,13 @@ impl Activity {
     pub(crate) fn work(&self) -> Processing {
         self.0.processed.fetch_add(1, Relaxed);
         Processing(self.clone())
+    }
+
+    /// The client has yet to read a part of an answer, until what is returned is dropped.
+    pub(crate) fn unread(&self) -> Unread {
+        let slot = self.0.period.load(Relaxed) % PERIODS;
+        self.0.unread[slot].fetch_add(1, Relaxed);
+        Unread { activity: self.clone(), slot }
     }
 
     /// Notes whose connection it is.
@@ -218,6 +234,19 @@ impl Drop for Processing {
     }
 }
 
+/// A part of an answer that the client has yet to read.
+#[derive(Debug)]
+pub(crate) struct Unread {
+    activity: Activity,
+    slot: usize,
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        self.activity.0.unread[self.slot].fetch_sub(1, Relaxed);
+    }
+}
+
 /// The connections of one holder that can end.
 #[derive(Debug, Default)]
 struct Holding<'a>(Vec<(Reverse<(Standing, u64)>, &'a Activity)>);
@@ -258,8 +287,14 @@ impl Pool {
     pub(crate) fn new(descriptors: Option<u64>) -> Arc<Self> {
         let most = descriptors.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
         let places = Places::new(most - RESERVED.min(most / 8));
-        let (open, events, ended) = (Mutex::default(), Arc::default(), Notify::new());
-        Arc::new(Self { places, open, events, listeners: AtomicUsize::new(0), ended })
+        Arc::new(Self {
+            places,
+            open: Mutex::default(),
+            events: Arc::default(),
+            period: Arc::default(),
+            listeners: AtomicUsize::new(0),
+            ended: Notify::new(),
+        })
     }
 
     /// The connections of a further listener, at most so many, and not those of the others.
@@ -297,6 +332,16 @@ impl Pool {
         tracing::debug!(ended, "connections make place for others");
     }
 
+    /// Begins the next period. Connections end on which something is unread since before the period
+    /// that has just ended: for between one period and two.
+    pub(crate) fn end_period(&self) {
+        let next = self.period.fetch_add(1, Relaxed) + 1;
+        let oldest = (next + 1) % PERIODS;
+        let open = self.lock();
+        let stalled = open.values().filter(|entry| entry.activity.0.unread[oldest].load(Relaxed) > 0);
+        stalled.for_each(|entry| entry.activity.end(Standing::Waits));
+    }
+
     /// Ends connections after one could not be accepted, most often because too many files are
     /// open, and waits until a connection has ended, or for a moment.
     pub(crate) async fn relieve(&self) {
@@ -318,9 +363,9 @@ impl Connections {
         let own = places.take(|count| pool.end(count, |entry| entry.listener == *listener)).await;
         let shared = pool.places.take(|count| pool.end(count, |_| true)).await;
         let number = pool.events.fetch_add(1, Relaxed);
-        let events = Arc::clone(&pool.events);
+        let (events, period) = (Arc::clone(&pool.events), Arc::clone(&pool.period));
         let holder = Mutex::new(Holder::at(address));
-        let state = State { since: AtomicU64::new(number), events, holder, ..State::default() };
+        let state = State { since: AtomicU64::new(number), events, period, holder, ..State::default() };
         let activity = Activity(Arc::new(state));
         pool.lock().insert(number, Entry { listener: *listener, activity: activity.clone() });
         Connection { number, activity, pool: Arc::clone(pool), _places: [own, shared] }
@@ -448,6 +493,27 @@ mod tests {
         let busy: Vec<_> = filled.iter().map(|open| open.activity().work()).collect();
         assert_eq!(ended_for_another(&listener, &open), [0], "only the idle one");
         drop((busy, waiting));
+    }
+
+    /// A regression: over gRPC, answers that nobody read stayed for ever.
+    #[test]
+    fn one_whose_answers_nobody_reads_ends_after_a_period() {
+        let runtime = runtime();
+        let _context = runtime.enter();
+        let pool = Pool::new(None);
+        let listener = pool.listener(3);
+        let open = [entered(&listener), entered(&listener)];
+        let answering = [open[0].activity().begin(), open[1].activity().begin()];
+        let unread = open[0].activity().unread();
+        drop(open[1].activity().unread());
+        pool.end_period();
+        let later = open[1].activity().unread();
+        assert!(!is_unwanted(&open[0]), "it may have been made just now");
+        pool.end_period();
+        assert!(is_unwanted(&open[0]) && !is_unwanted(&open[1]));
+        drop((answering, unread, later));
+        (0..4).for_each(|_| pool.end_period());
+        assert!(!is_unwanted(&open[1]), "all was read");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use berth_api::v1::guest_report::State;
 use berth_api::v1::instances_client::InstancesClient;
 use berth_system_tests::service::Service;
 use tokio::sync::mpsc;
+use tonic::transport::Channel;
 use uuid::Uuid;
 
 use crate::scene::{Ceiling, attack, p99, runtime, service, sized};
@@ -15,9 +16,17 @@ use crate::watching::{HOST, connect, host, instances, root};
 
 type Agent = mpsc::Sender<v1::AgentMessage>;
 
-async fn say(agent: &Agent, message: Message) {
+pub(crate) async fn say(agent: &Agent, message: Message) {
     let message = v1::AgentMessage { message: Some(message) };
     agent.send(message).await.expect("the service listens");
+}
+
+/// Makes so many instances on the host; returns their UUIDs.
+async fn of_host(channel: &Channel, count: u32) -> Vec<String> {
+    instances(channel, count).await;
+    let mut client = InstancesClient::new(channel.clone());
+    let listed = client.list(v1::ListInstancesRequest::default()).await.expect("it is answered");
+    listed.into_inner().instances.into_iter().map(|known| known.uuid).collect()
 }
 
 /// A tree of so many children, whose root has so many vCPUs.
@@ -71,11 +80,7 @@ fn reports_without_end_delay_nobody_else() {
     let (agent, own) = runtime.block_on(async {
         let channel = connect(&service.grpc_address).await;
         let agent = host(channel.clone()).await;
-        instances(&channel, 100).await;
-        let mut client = InstancesClient::new(channel);
-        let listed = client.list(v1::ListInstancesRequest::default()).await.expect("it is answered");
-        let own: Vec<_> = listed.into_inner().instances.into_iter().map(|known| known.uuid).collect();
-        (agent, own)
+        (agent, of_host(&channel, 100).await)
     });
     let reports = sized(5_000, 50_000);
     let ceiling = Ceiling { memory_mib: 100, p99: p99(Duration::from_millis(30)) };
@@ -96,6 +101,35 @@ fn reports_without_end_delay_nobody_else() {
             };
             // The service takes them at its own pace.
             let _ = tokio::time::timeout(Duration::from_secs(sized(5, 30) as u64), flood).await;
+        });
+    });
+}
+
+/// 7,000 reports with long errors took 4 GB and wrote 8.6 GB, and displaced all events.
+#[test]
+fn long_errors_without_end_take_no_memory() {
+    let service = service();
+    let runtime = runtime();
+    let (agent, own) = runtime.block_on(async {
+        let channel = connect(&service.grpc_address).await;
+        let agent = host(channel.clone()).await;
+        (agent, of_host(&channel, 100).await)
+    });
+    let ceiling = Ceiling { memory_mib: 30, p99: p99(Duration::from_millis(30)) };
+    let reports = sized(3_000, 7_000);
+    attack(&format!("{reports} reports with long errors"), &service, &ceiling, || {
+        runtime.block_on(async {
+            for number in 0..reports {
+                let report = v1::GuestReport {
+                    instance: own[number % own.len()].clone(),
+                    generation: 1,
+                    known_generation: 1,
+                    state: State::Running.into(),
+                    error: format!("{number} {}", "x".repeat(16_000)),
+                    ..v1::GuestReport::default()
+                };
+                say(&agent, Message::Guest(report)).await;
+            }
         });
     });
 }

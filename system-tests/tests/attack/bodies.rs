@@ -6,8 +6,8 @@ use std::time::Duration;
 use berth_system_tests::http::Client;
 use berth_system_tests::service::{Service, command};
 
-use crate::messages::begin_calls;
-use crate::scene::{Ceiling, attack, p99, runtime, service, sized};
+use crate::messages::{LONG, begin_calls};
+use crate::scene::{Ceiling, attack, p99, runtime, service, service_with, sized};
 
 /// What each client sends of its body; the limit is 8 MiB.
 const PART: usize = 7 << 20;
@@ -38,6 +38,28 @@ fn unfinished_bodies_take_no_more_than_one_caller_may() {
     });
 }
 
+/// 2,000 of half a megabyte took 1.1 GB, before anybody had shown a token.
+#[test]
+fn unfinished_heads_take_no_more_than_one_address_may() {
+    let service = service_with("IN_FLIGHT_CALLER_BYTES", 16 << 20);
+    let ceiling = Ceiling { memory_mib: 64, p99: p99(Duration::from_millis(50)) };
+    let count = sized(400, 2_000);
+    for bytes in [100_000, 500_000] {
+        attack(&format!("{count} unfinished heads of {bytes} bytes"), &service, &ceiling, || {
+            let head = format!("GET /?{} HTTP/1.1\r\nx: {}", "x".repeat(1_000), "x".repeat(bytes - 1_000));
+            let clients: Vec<Client> = (0..count)
+                .map(|_| {
+                    let mut client = Client::with_token(&service.address, "admin").expect("it listens");
+                    let _ = client.write(head.as_bytes()); // the service may hang up
+                    client
+                })
+                .collect();
+            std::thread::sleep(Duration::from_secs(1));
+            drop(clients);
+        });
+    }
+}
+
 /// Bodies over REST together with messages over gRPC took 1.8 GB of a budget of 1 GiB, and the
 /// memory was not returned: blocks of growing size stayed with the allocator.
 #[test]
@@ -54,7 +76,7 @@ fn bodies_and_messages_share_one_budget_and_return_it() {
         for _ in 0..rounds {
             let bodies = unfinished(&service, "admin", 60);
             let ended = runtime().block_on(async {
-                let begin = |address: String| async move { begin_calls(&address, 12, 6).await };
+                let begin = |address: String| async move { begin_calls(&address, LONG, 12, 6).await };
                 let begun: Vec<_> =
                     (0..8).map(|_| tokio::spawn(begin(service.grpc_address.clone()))).collect();
                 let mut ended = 0;

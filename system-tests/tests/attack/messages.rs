@@ -9,23 +9,33 @@ use tokio::task::JoinSet;
 use tonic::Code;
 use tonic::transport::Endpoint;
 
-use crate::scene::{Ceiling, attack, p99, runtime, service, sized};
+use crate::scene::{Ceiling, attack, p99, runtime, service, service_with, sized};
 
-/// What each call sends of its message.
-const PART: usize = 4 << 20;
+/// A message, and what a call sends of it, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Unfinished {
+    length: u32,
+    sent: usize,
+}
+
+/// Most of a long message.
+pub(crate) const LONG: Unfinished = Unfinished { length: 7 << 20, sent: 4 << 20 };
+
+/// Nearly all of a short message.
+const SHORT: Unfinished = Unfinished { length: 16_000, sent: 16_000 };
 
 /// How long the service may take to end calls.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Begins calls on one connection, each with a part of a message, and waits until the service has ended the `wanted` number of
 /// them; returns how many it ended.
-pub(crate) async fn begin_calls(address: &str, calls: usize, wanted: usize) -> usize {
+pub(crate) async fn begin_calls(address: &str, what: Unfinished, calls: usize, wanted: usize) -> usize {
     let stream = tokio::net::TcpStream::connect(address).await.expect("it listens");
     let (client, connection) = h2::client::handshake(stream).await.expect("it speaks HTTP/2");
     let connection = tokio::spawn(connection);
     let mut client = client.ready().await.expect("it takes calls");
-    let mut message = vec![0; PART];
-    message[1..5].copy_from_slice(&(7_u32 << 20).to_be_bytes());
+    let mut message = vec![0; what.sent];
+    message[1..5].copy_from_slice(&what.length.to_be_bytes());
     let message = Bytes::from(message);
     let mut begun = JoinSet::new();
     for _ in 0..calls {
@@ -75,9 +85,27 @@ fn unfinished_messages_take_no_more_than_one_connection_may() {
     let ceiling = Ceiling { memory_mib: 200, p99: p99(Duration::from_millis(50)) };
     let calls = sized(60, 180);
     let (ended, _) = attack(&format!("{calls} unfinished messages"), &service, &ceiling, || {
-        runtime().block_on(begin_calls(&service.grpc_address, calls, calls - 10))
+        runtime().block_on(begin_calls(&service.grpc_address, LONG, calls, calls - 10))
     });
     assert!(ended >= calls - 10, "{ended} of {calls} calls were ended");
+}
+
+/// The first 16 KiB of a message were not counted, and 1,000 calls of a connection took 28 MB.
+#[test]
+fn unfinished_short_messages_take_no_more_than_one_caller_may() {
+    let service = service_with("IN_FLIGHT_CALLER_BYTES", 32 << 20);
+    let ceiling = Ceiling { memory_mib: 100, p99: p99(Duration::from_millis(50)) };
+    let connections = sized(6, 40);
+    attack(&format!("{connections} x 1000 unfinished short messages"), &service, &ceiling, || {
+        runtime().block_on(async {
+            let begin = |address: String| async move { begin_calls(&address, SHORT, 1_000, 800).await };
+            let begun: Vec<_> =
+                (0..connections).map(|_| tokio::spawn(begin(service.grpc_address.clone()))).collect();
+            for ended in begun {
+                ended.await.expect("it does not panic");
+            }
+        });
+    });
 }
 
 /// An image with a name of 2 MB was stored with each of 100 instances.

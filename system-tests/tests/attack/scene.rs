@@ -21,6 +21,13 @@ pub(crate) fn service() -> Service {
     Service::start(command(Path::new("none"))).unwrap_or_else(|log| panic!("it does not start: {log}"))
 }
 
+/// A service without a store, with another limit.
+pub(crate) fn service_with(limit: &str, value: usize) -> Service {
+    let mut command = command(Path::new("none"));
+    command.env(format!("BERTH_SERVE__LIMITS__{limit}"), value.to_string());
+    Service::start(command).unwrap_or_else(|log| panic!("it does not start: {log}"))
+}
+
 /// The 99th percentile that cheap requests may have. Builds without optimisation, on machines that
 /// run other tests as well, show no more than that nothing stands still.
 pub(crate) fn p99(optimised: Duration) -> Duration {

@@ -13,6 +13,7 @@ use std::future::Future;
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -25,11 +26,15 @@ use chunks::Chunks;
 use head::Framing;
 
 use super::connections::{Activity, Answering};
+use crate::budget::{Budget, Exceeded, Lease};
 
 pub(crate) use head::Violation;
 
 /// Bytes of a head that are looked at; the parser refuses a longer one.
-const LONGEST_HEAD: usize = 512 << 10;
+pub(crate) const LONGEST_HEAD: usize = 128 << 10;
+
+/// Bytes of an unfinished head that are not counted as being in flight.
+const UNCOUNTED: usize = 16 << 10;
 
 /// How much is read from the connection at once.
 const PIECE: usize = 16 << 10;
@@ -51,6 +56,10 @@ pub(crate) struct Guard<S> {
     arrived: BytesMut,
     /// What is checked and not passed on.
     checked: BytesMut,
+    /// Where unfinished heads count, and the address they count for.
+    in_flight: (Arc<Budget>, Arc<str>),
+    /// What the unfinished head counts.
+    counted: Option<Lease>,
     idle: Idle,
     lingering: Option<Pin<Box<Sleep>>>,
 }
@@ -87,11 +96,24 @@ struct Idle {
 }
 
 impl<S> Guard<S> {
-    /// Guards a stream, which ends when it was idle for `idle_time` after a request.
-    pub(crate) fn new(stream: S, idle_time: Duration, activity: Activity) -> Self {
-        let idle = Idle { time: idle_time, activity, is_used: false, unread: None, end: None };
-        let (arrived, checked) = (BytesMut::new(), BytesMut::new());
-        Self { stream, state: State::Head { seen: 0 }, arrived, checked, idle, lingering: None }
+    /// Guards a stream, which ends when it was idle for `idle_time` after a request. Unfinished heads
+    /// count as being in flight for their client's address.
+    pub(crate) fn new(
+        stream: S,
+        idle_time: Duration,
+        activity: Activity,
+        in_flight: (Arc<Budget>, Arc<str>),
+    ) -> Self {
+        Self {
+            stream,
+            state: State::Head { seen: 0 },
+            arrived: BytesMut::new(),
+            checked: BytesMut::new(),
+            in_flight,
+            counted: None,
+            idle: Idle { time: idle_time, activity, is_used: false, unread: None, end: None },
+            lingering: None,
+        }
     }
 
     /// Checks what has arrived, as far as it goes.
@@ -147,13 +169,20 @@ impl<S> Guard<S> {
                 return true;
             }
             Ok(None) => {
-                self.state = State::Head { seen: self.arrived.len() };
-                return false;
+                if self.count_head().is_ok() {
+                    self.state = State::Head { seen: self.arrived.len() };
+                    return false;
+                }
+                // No request is lost: none has arrived.
+                self.counted = None;
+                self.state = State::Ended { lingers: false };
+                return true;
             }
             Ok(Some(end)) => head::framing(&self.arrived[..end]).map(|framing| (end, framing)),
             Err(violation) => Err(violation),
         };
         self.idle.is_used = true;
+        self.counted = None;
         match framing {
             Ok((end, framing)) => {
                 self.pass(end);
@@ -168,6 +197,20 @@ impl<S> Guard<S> {
             }
         }
         true
+    }
+
+    /// Counts the unfinished head that has arrived so far, unless it is short.
+    fn count_head(&mut self) -> Result<(), Exceeded> {
+        let length = self.arrived.len();
+        if length <= UNCOUNTED {
+            return Ok(());
+        }
+        if let Some(counted) = &mut self.counted {
+            return counted.grow(length - counted.amount());
+        }
+        let (budget, client) = &self.in_flight;
+        self.counted = Some(budget.lease(client, length)?);
+        Ok(())
     }
 
     fn pass(&mut self, count: usize) {
@@ -304,11 +347,15 @@ mod tests {
         tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
     }
 
+    fn in_flight(bytes: usize) -> (Arc<Budget>, Arc<str>) {
+        (Budget::new(bytes, bytes), "192.0.2.1".into())
+    }
+
     /// What the parser reads of bytes that come in parts of this length.
     fn passed_on(bytes: &[u8], part: usize) -> String {
         block_on(async {
             let (mut client, server) = duplex(1 << 20);
-            let mut guard = Guard::new(server, PATIENCE, Activity::default());
+            let mut guard = Guard::new(server, PATIENCE, Activity::default(), in_flight(1 << 20));
             let mut passed = Vec::new();
             for part in bytes.chunks(part) {
                 client.write_all(part).await.unwrap();
@@ -346,12 +393,41 @@ mod tests {
         assert!(!passed_on(chunks.as_bytes(), 1000).contains("DELETE"));
     }
 
+    /// A regression: 2,000 connections with half a head each took a gigabyte, and nothing counted it.
+    #[test]
+    fn long_unfinished_heads_count_until_they_are_finished() {
+        block_on(async {
+            let (budget, client) = in_flight(100_000);
+            let open = || {
+                let (client_end, server) = duplex(1 << 20);
+                let in_flight = (Arc::clone(&budget), Arc::clone(&client));
+                (client_end, Guard::new(server, PATIENCE, Activity::default(), in_flight))
+            };
+            let ((mut one, mut guard), (mut other, mut refused)) = (open(), open());
+            let half = format!("GET / HTTP/1.1\r\nx: {}", "x".repeat(60_000));
+            let mut passed = Vec::new();
+            let waits = |outcome: Result<_, tokio::time::error::Elapsed>| assert!(outcome.is_err());
+            one.write_all(&half.as_bytes()[..10_000]).await.unwrap();
+            waits(tokio::time::timeout(Duration::from_millis(20), guard.read_buf(&mut passed)).await);
+            assert_eq!(budget.in_use(), 0, "most heads are short");
+            one.write_all(&half.as_bytes()[10_000..]).await.unwrap();
+            waits(tokio::time::timeout(Duration::from_millis(20), guard.read_buf(&mut passed)).await);
+            assert_eq!(budget.in_use(), half.len());
+            other.write_all(half.as_bytes()).await.unwrap();
+            assert_eq!(refused.read_buf(&mut passed).await.unwrap(), 0, "the connection ends");
+            one.write_all(b"\r\n\r\n").await.unwrap();
+            guard.read_buf(&mut passed).await.unwrap();
+            assert!(passed.starts_with(b"GET / HTTP/1.1\r\nx: x"));
+            assert_eq!(budget.in_use(), 0);
+        });
+    }
+
     #[test]
     fn only_a_connection_that_nobody_needs_is_idle() {
         block_on(async {
             let (mut client, server) = duplex(1 << 10);
             let activity = Activity::default();
-            let mut guard = Guard::new(server, Duration::from_millis(40), activity.clone());
+            let mut guard = Guard::new(server, Duration::from_millis(40), activity.clone(), in_flight(0));
             let mut buffer = [0; 100];
             let silence = Duration::from_millis(120);
             // A new connection has the time of a head.
