@@ -19,6 +19,7 @@ mod records;
 mod supported;
 mod survey;
 mod sys;
+mod target_uri;
 mod traits;
 mod xml;
 

@@ -6,6 +6,7 @@
 //! much to do.
 
 use berth_placement::Index;
+use prost::Message;
 
 use crate::uuids;
 
@@ -64,6 +65,11 @@ impl Reads<'_> {
         };
         count >= MANY
     }
+}
+
+/// Whether a message is long enough to make its call lengthy.
+pub(crate) fn is_long(message: &impl Message) -> bool {
+    message.encoded_len() >= LONG_BODY
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use virt::sys as libvirt;
 use super::downtime::{DowntimeStep, data_gib};
 use super::fault::fault;
 use super::paths::MovedPaths;
-use super::{Inner, sys};
+use super::{Inner, sys, target_uri};
 use crate::{Fault, GuestPower, Job, Notice};
 
 /// The interval in which the downtime and the time limit of a transfer are checked.
@@ -121,6 +121,7 @@ impl Inner {
     ) -> Result<Sending, Fault> {
         let missing = || Fault::permanent(format!("host {:?} receives no guests", transfer.target_host));
         let target = transfer.target.as_ref().filter(|target| !target.uri.is_empty()).ok_or_else(missing)?;
+        target_uri::check(&target.uri)?;
         let asked = |error| fault("reading the definition of a domain", &error);
         let described = libvirt::VIR_DOMAIN_XML_SECURE | libvirt::VIR_DOMAIN_XML_MIGRATABLE;
         let live = domain.xml_desc(described).map_err(asked)?;

@@ -17,9 +17,19 @@ pub(super) fn is_worth_it(spec: &RequestSpec) -> bool {
     spec.instance_group.is_none() && !rules_out_hosts
 }
 
+/// Bytes of the texts that a request may have many of.
+fn text_bytes(spec: &RequestSpec) -> usize {
+    let specs = spec.flavor.extra_specs.iter().map(|(key, value)| key.len() + value.len());
+    let hosts = [&spec.ignore_hosts, &spec.force_hosts, &spec.force_nodes].into_iter().flatten();
+    specs.sum::<usize>() + spec.scheduler_hints.text_bytes() + hosts.map(String::len).sum::<usize>()
+}
+
 impl Cache {
     /// The largest number of entries. With 10,000 hosts, an entry takes about 60 KiB.
     const MAX_ENTRIES: usize = 64;
+
+    /// The largest number of bytes of text of all requests but the latest.
+    const MAX_TEXT: usize = 4 << 20;
 
     /// Returns the prepared request from the cache, or prepares it.
     pub(super) fn request<E>(
@@ -32,7 +42,14 @@ impl Cache {
             Some(entry) => entry,
             None => (spec.clone(), prepare()?),
         };
-        self.entries.truncate(Self::MAX_ENTRIES - 1);
+        let mut text = 0;
+        let texts = self.entries.iter().map(|(spec, _)| text_bytes(spec));
+        let kept = texts.take_while(|bytes| {
+            text += bytes;
+            text <= Self::MAX_TEXT
+        });
+        let kept = kept.count().min(Self::MAX_ENTRIES - 1);
+        self.entries.truncate(kept);
         self.entries.push_front(entry);
         Ok(&mut self.entries[0].1)
     }

@@ -55,6 +55,14 @@ impl Hint<'_> {
 }
 
 impl SchedulerHints {
+    /// Bytes of all names and values.
+    pub(crate) fn text_bytes(&self) -> usize {
+        let bytes = |(name, values): (&String, &Vec<String>)| {
+            name.len() + values.iter().map(String::len).sum::<usize>()
+        };
+        self.0.iter().map(bytes).sum()
+    }
+
     /// Whether hints of this name are internal to Nova: users cannot set them.
     #[must_use]
     pub fn is_internal(name: &str) -> bool {

@@ -1,6 +1,8 @@
 //! From and to protobuf messages.
 
-use berth_api::v1;
+use std::net::IpAddr;
+
+use berth_api::{host_name, v1};
 use berth_fleet::{
     CpuFeatures, DesiredGuest, DiskMove, Flavor, FleetError, Goal, GuestReport, GuestState, HypervisorInfo,
     Image, InstanceSpec, Introduction, MigrationTarget, ReportedInventory, ReportedProvider, State, Transfer,
@@ -20,11 +22,11 @@ pub(super) fn read_hello(hello: &v1::Hello) -> Result<Introduction, FleetError> 
         host: hello.host.clone(),
         uuid: parse_uuid("hello.host_uuid", &hello.host_uuid)?,
         boot_nonce: hello.boot_nonce.clone(),
-        hypervisor: hello.hypervisor.clone().map(read_hypervisor),
+        hypervisor: hello.hypervisor.clone().map(read_hypervisor).transpose()?,
     })
 }
 
-fn read_hypervisor(message: v1::Hypervisor) -> HypervisorInfo {
+fn read_hypervisor(message: v1::Hypervisor) -> Result<HypervisorInfo, FleetError> {
     let v1::Hypervisor {
         kind,
         version,
@@ -39,7 +41,8 @@ fn read_hypervisor(message: v1::Hypervisor) -> HypervisorInfo {
         migration_target,
         cpu_features,
     } = message;
-    HypervisorInfo {
+    check_address(&address)?;
+    Ok(HypervisorInfo {
         storage: Uuid::try_parse(&storage).unwrap_or_default(),
         cpu_features: CpuFeatures::new(cpu_features.iter().map(String::as_str)),
         migration_target: migration_target.map(|of| MigrationTarget {
@@ -56,6 +59,18 @@ fn read_hypervisor(message: v1::Hypervisor) -> HypervisorInfo {
         address,
         agent_version,
         disks_port,
+    })
+}
+
+/// Checks an address that other hosts, and perhaps the fencing command, are given.
+fn check_address(address: &str) -> Result<(), FleetError> {
+    let is_name = host_name::check(address).is_ok() && !address.starts_with(['-', '.']);
+    match address.is_empty() || is_name || address.parse::<IpAddr>().is_ok() {
+        true => Ok(()),
+        false => Err(FleetError::field(
+            "hello.hypervisor.address",
+            format!("{address:?} is neither an IP address nor a host name"),
+        )),
     }
 }
 
@@ -262,5 +277,29 @@ fn beginning(error: &str) -> String {
     match error.char_indices().nth(KEPT) {
         Some((end, _)) => format!("{}…", &error[..end]),
         None => error.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The fencing command was given `--action=on` of an agent.
+    #[test]
+    fn an_address_is_no_option_of_a_command() {
+        for good in ["", "10.0.0.7", "2001:db8::7", "compute-7.example.org"] {
+            check_address(good).unwrap();
+        }
+        for bad in ["--action=on", "-7", ".", "$(reboot)", "a b", "h;x", "10.0.0.7/24", "[::1]"] {
+            let refused = check_address(bad).unwrap_err().to_string();
+            assert!(refused.contains("hello.hypervisor.address"), "{bad}: {refused}");
+        }
+    }
+
+    #[test]
+    fn a_long_error_keeps_its_beginning() {
+        assert_eq!(beginning("no space"), "no space");
+        assert_eq!(beginning(&"é".repeat(KEPT)), "é".repeat(KEPT));
+        assert_eq!(beginning(&"é".repeat(KEPT + 1)), "é".repeat(KEPT) + "…");
     }
 }

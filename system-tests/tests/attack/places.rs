@@ -121,7 +121,8 @@ fn longest_wait(service: &Arc<Service>, occupation: Occupation) -> [Duration; 2]
 
 #[test]
 fn a_caller_with_many_busy_connections_keeps_nobody_out() {
-    let most = p99(Duration::from_millis(200));
+    // The longest of all waits; on a busy machine, a lost handshake alone costs a second. Before, nobody got in for 23 s.
+    let most = 5 * p99(Duration::from_millis(40));
     let empty = &[0; 5];
     for occupation in [
         Occupation::Call("/grpc.health.v1.Health/Watch", empty),

@@ -32,13 +32,29 @@ pub(super) async fn run_fencing(service: &Service, host: &str) -> Result<(), Sta
     let fleet = Arc::clone(&service.epoch().fleet);
     let facts = fleet.observe_moment(|fleet, now| {
         fleet.check_down(host, now)?;
+        let address_of = |name: &str| {
+            let known = fleet.state().host(name)?.hypervisor.as_ref()?;
+            Some(known.address.clone()).filter(|address| !address.is_empty())
+        };
         Ok::<_, FleetError>(fleet.state().host(host).map(|known| {
-            let address = known.hypervisor.as_ref().map(|of| of.address.clone()).unwrap_or_default();
+            // The address is the agent's word: it must not cut another host off.
+            let others = fleet.host_names().filter(|name| **name != *host);
+            let address = address_of(host).filter(|own| {
+                let mut others = others;
+                !others.any(|name| address_of(name).as_ref() == Some(own))
+            });
             (known.uuid.to_string(), address)
         }))
     });
     let (uuid, address) = facts.map_err(|error| Status::from(CallError::from(error)))?.unwrap_or_default();
     let command = &service.options.fence_command;
+    if address.is_none() && command.iter().any(|word| word.contains("{address}")) {
+        let message = format!(
+            "serve.fence_command: host {host:?} has no address, or another host has the same; use {{host}} or {{uuid}}"
+        );
+        return Err(refused(Code::FailedPrecondition, "FENCING_FAILED", message));
+    }
+    let address = address.unwrap_or_default();
     let words = command
         .iter()
         .map(|word| word.replace("{host}", host).replace("{uuid}", &uuid).replace("{address}", &address));

@@ -15,9 +15,9 @@ use berth_api::v1;
 use berth_placement::candidates::Stop;
 use tonic::{Request, Response, Status};
 
-use super::call::{self, Call, in_flight, read, read_in_turn, write};
+use super::call::{self, Call, in_flight, in_turn, read, read_in_turn, write};
 use super::identity::CallerKey;
-use crate::lengthy::Reads;
+use crate::lengthy::{Reads, is_long};
 use crate::request::Purpose;
 use crate::searches::Watch;
 use crate::service::{Service, now};
@@ -96,7 +96,7 @@ impl v1::placement_server::Placement for Placement {
     }
 
     async fn claim(&self, request: Request<v1::ClaimRequest>) -> Answer<v1::ClaimResponse> {
-        write(&self.service, request, claims::claim).await
+        in_turn(&self.service, request, Purpose::Write, |_, wanted| is_long(wanted), claims::claim).await
     }
 
     async fn release(&self, request: Request<v1::ReleaseRequest>) -> Answer<v1::ReleaseResponse> {

@@ -16,6 +16,7 @@ use super::call::{Call, in_turn, read, read_in_turn};
 use super::fleet::CallError;
 use super::identity::{Caller, CallerKey};
 use crate::fleet::{NamedPlace, NamedPlacement};
+use crate::lengthy::is_long;
 use crate::request::Purpose;
 use crate::service::Service;
 
@@ -84,7 +85,7 @@ fn is_lengthy(_: &Call<'_>, wanted: &v1::ScheduleRequest) -> bool {
         Some(v1::schedule_request::Size::Flavor(flavor)) => flavor.extra_specs.len(),
         _ => 0, // an operator's, or none
     };
-    wanted.instances.len() > QUICK || specs > QUICK_SPECS
+    wanted.instances.len() > QUICK || specs > QUICK_SPECS || is_long(wanted)
 }
 
 fn schedule(
