@@ -4,10 +4,11 @@
 //! a program for the tests of its own package only.
 //!
 //! Each command has a file (`replay.rs`, `serve.rs`, `generate.rs`, `bench.rs`,
-//! `placement_database.rs`, `shadow.rs`, `health.rs`, `completions.rs`, `manual.rs`) or a directory (`store/`, `audit/`,
-//! `certs/`, `config/`, `doctor/`, `explain/`, `fleet/`, `simulate/`, `trace/`), and so has each thing that they share
-//! (`output.rs`, `table.rs`, `placements.rs`, `progress.rs`, `interrupt.rs`, `summary.rs`, `leading.rs`).
-//! `operator/` has the commands that are clients of a running service, one file per noun:
+//! `placement_database.rs`, `shadow.rs`, `health.rs`, `completions.rs`, `manual.rs`) or a directory
+//! (`store/`, `audit/`, `certs/`, `config/`, `doctor/`, `explain/`, `fleet/`, `simulate/`,
+//! `trace/`), and so has each thing that they share (`output.rs`, `table.rs`, `placements.rs`,
+//! `progress.rs`, `interrupt.rs`, `summary.rs`, `leading.rs`). `operator/` has the commands that
+//! are clients of a running service, one file per noun:
 //!
 //! | file | content |
 //! |---|---|

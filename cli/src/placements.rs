@@ -1,4 +1,5 @@
-//! The placements CSV, in the reference oracle's format: `vm_id,host_id`, one line per VM in order of the trace.
+//! The placements CSV, in the reference oracle's format: `vm_id,host_id`, one line per VM in order
+//! of the trace.
 //!
 //! IDs come from traces of others. One with a comma, a quote or a line end is quoted; one that a
 //! spreadsheet would evaluate as a formula gets an apostrophe before it, which spreadsheets take

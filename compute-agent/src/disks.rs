@@ -6,11 +6,13 @@
 //!                                  ticket ──────────────► Offers ◄──── desired state (OFFER)
 //! ```
 //!
-//! The source sets the disks of a guest aside under the UUID of its migration, and offers them as long as the service's desired state
-//! says so. The target fetches them with the ticket of that state. An offer that is withdrawn ends streams that are under way.
+//! The source sets the disks of a guest aside under the UUID of its migration, and offers them as
+//! long as the service's desired state says so. The target fetches them with the ticket of that
+//! state. An offer that is withdrawn ends streams that are under way.
 //!
-//! With certificates, both agents authenticate with the fleet's authority, and the name in the source's certificate has to be that
-//! of its host. Without, an agent listens on loopback and fetches from loopback only.
+//! With certificates, both agents authenticate with the fleet's authority, and the name in the
+//! source's certificate has to be that of its host. Without, an agent listens on loopback and
+//! fetches from loopback only.
 
 mod incoming;
 mod server;
@@ -41,7 +43,8 @@ pub enum DiskRole {
     TakeBack(Uuid),
     /// Another host may fetch them with this ticket.
     Offer(String),
-    /// A missing guest is built from its disks on the shared storage, which are this host's from then on.
+    /// A missing guest is built from its disks on the shared storage, which are this host's from
+    /// then on.
     Adopt {
         /// The migration.
         migration: Uuid,

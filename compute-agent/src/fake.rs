@@ -25,8 +25,8 @@ use crate::{Facts, Fault, Found, GuestPower, GuestRecord, GuestStep, Hypervisor,
 
 /// A hypervisor in memory: guests are entries of a map, and steps take effect at once.
 ///
-/// Failures of a real one can be injected: steps that fail or take long, guests that stop, an unreachable
-/// hypervisor. It outlives its agent, so an agent can be restarted on it.
+/// Failures of a real one can be injected: steps that fail or take long, guests that stop, an
+/// unreachable hypervisor. It outlives its agent, so an agent can be restarted on it.
 #[derive(Debug)]
 pub struct FakeHypervisor {
     world: Mutex<World>,
@@ -201,7 +201,8 @@ impl FakeHypervisor {
         (entry.power, entry.record)
     }
 
-    /// The content of a guest's disks: a number that differs for each build from an image; 0 if it has none.
+    /// The content of a guest's disks: a number that differs for each build from an image; 0 if it
+    /// has none.
     #[must_use]
     pub fn data(&self, instance: Uuid) -> u64 {
         self.world().entry(instance).data
@@ -212,7 +213,8 @@ impl FakeHypervisor {
         self.world().keeps_steps = true;
     }
 
-    /// The successful and failed steps since [`Self::keep_steps`], in order, without observations and records.
+    /// The successful and failed steps since [`Self::keep_steps`], in order, without observations
+    /// and records.
     #[must_use]
     pub fn steps(&self) -> Vec<(Uuid, GuestStep)> {
         self.world().steps.clone()
@@ -261,7 +263,8 @@ impl World {
         self.view(instance, self.guests.get(&instance).copied().unwrap_or(Entry::NONE))
     }
 
-    /// A guest with the disks that it has now: another host may have taken them over, or returned them.
+    /// A guest with the disks that it has now: another host may have taken them over, or returned
+    /// them.
     fn view(&self, instance: Uuid, entry: Entry) -> Entry {
         let Some(storage) = &self.storage else { return entry };
         let data = storage.data_of(instance, self.facts.host_uuid);
@@ -285,7 +288,8 @@ impl World {
         Ok(())
     }
 
-    /// The disks of one guest are those of another, before anything else of both changes: a process that is killed loses none.
+    /// The disks of one guest are those of another, before anything else of both changes: a process
+    /// that is killed loses none.
     fn rename_file(&self, from: Uuid, to: Uuid) -> Result<(), Fault> {
         let Some(directory) = &self.directory else { return Ok(()) };
         directory::rename(directory, from, to).map_err(|error| Fault::transient(error.to_string()))
@@ -335,7 +339,8 @@ impl World {
         Ok(())
     }
 
-    /// Runs a step that concerns this host alone. `fetched`: the content of the disks that it fetches.
+    /// Runs a step that concerns this host alone. `fetched`: the content of the disks that it
+    /// fetches.
     fn perform(&mut self, job: &Job, fetched: u64) -> Result<(), Fault> {
         let mut entry = self.entry(job.instance);
         if let GuestStep::Remember(record) = job.step {

@@ -1,8 +1,9 @@
 //! The state machine of one guest: it chooses the next step towards the desired state.
 //!
-//! It performs no I/O. Its inputs are desired states, outcomes of steps, and disturbances (the guest may have changed). Its
-//! outputs are the next step, a time to be woken at, and whether to report the guest to the service. The state after a step
-//! is observed on the guest, never inferred from the step.
+//! It performs no I/O. Its inputs are desired states, outcomes of steps, and disturbances (the
+//! guest may have changed). Its outputs are the next step, a time to be woken at, and whether to
+//! report the guest to the service. The state after a step is observed on the guest, never inferred
+//! from the step.
 //!
 //! ```text
 //!                  newer desired state, disturbance
@@ -20,7 +21,8 @@
 //!                                            └─────────┘
 //! ```
 //!
-//! The next step follows from the observed and the desired state (`guest/plan.rs`). Every step is one of these arrows:
+//! The next step follows from the observed and the desired state (`guest/plan.rs`). Every step is
+//! one of these arrows:
 //!
 //! ```text
 //!              Prepare        Define          Start             Pause
@@ -34,8 +36,9 @@
 //!                            Undefine
 //! ```
 //!
-//! A reboot is a shutdown and a start. When an instance moves, its disks become those of another guest on the same host (`SetAside`, and
-//! `TakeBack` on the way back), and `Fetch` replaces `Prepare` on the host that it goes to:
+//! A reboot is a shutdown and a start. When an instance moves, its disks become those of another
+//! guest on the same host (`SetAside`, and `TakeBack` on the way back), and `Fetch` replaces
+//! `Prepare` on the host that it goes to:
 //!
 //! ```text
 //!       source:  Kept ── SetAside ──► Gone       Gone ── TakeBack ──► Kept
@@ -43,13 +46,15 @@
 //!       target:  Gone ── Fetch ──► Kept
 //! ```
 //!
-//! In an evacuation, `Adopt` takes the disks over from a host that is down, and `Return` gives them back to it:
+//! In an evacuation, `Adopt` takes the disks over from a host that is down, and `Return` gives them
+//! back to it:
 //!
 //! ```text
 //!       target:  Gone ── Adopt ──► Kept          Kept ── Return ──► Gone
 //! ```
 //!
-//! In a live migration, the hypervisors move the guest, and notice when that ends. What arrives runs, or is paused:
+//! In a live migration, the hypervisors move the guest, and notice when that ends. What arrives
+//! runs, or is paused:
 //!
 //! ```text
 //!       source:  Running, Paused ── Send ──► Leaving ──► Kept        target:  Gone ── Fetch ──► Kept ──► Arriving ──► Running,
@@ -59,12 +64,13 @@
 //!
 //! Invariants:
 //! 1. At most one step runs at a time.
-//! 2. The generation of a desired state is stored before its first step. A lower generation is refused, before and after a
-//!    restart of the agent.
+//! 2. The generation of a desired state is stored before its first step. A lower generation is
+//!    refused, before and after a restart of the agent.
 //! 3. That a desired state was reached is stored before it is reported.
-//! 4. A desired state that was reached is not enforced again. A guest that shuts itself down stays off, and the agent reports
-//!    it: the service decides what that means.
-//! 5. A failed removal is retried as long as the desired state is ABSENT, and so is the removal of a guest that reappears.
+//! 4. A desired state that was reached is not enforced again. A guest that shuts itself down stays
+//!    off, and the agent reports it: the service decides what that means.
+//! 5. A failed removal is retried as long as the desired state is ABSENT, and so is the removal of
+//!    a guest that reappears.
 //! 6. After a step whose result could not be observed, the next step is an observation.
 
 #[cfg(test)]
@@ -105,7 +111,8 @@ pub struct Guest {
     off_by: Option<MonotonicMicros>,
     /// The generation for which it was last started.
     started_for: u64,
-    /// The generation for which its disks were last fetched or taken over, or sending it was forced.
+    /// The generation for which its disks were last fetched or taken over, or sending it was
+    /// forced.
     acted_for: u64,
     /// Failed attempts for the current desired state.
     attempts: u32,
@@ -153,7 +160,8 @@ pub struct Reaction {
 }
 
 impl Guest {
-    /// A guest that was discovered, or is desired for the first time. It may take `grace` to shut down.
+    /// A guest that was discovered, or is desired for the first time. It may take `grace` to shut
+    /// down.
     #[must_use]
     pub fn new(power: GuestPower, record: GuestRecord, grace: MonotonicMicros) -> Self {
         Self {

@@ -35,7 +35,8 @@ pub enum GuestPower {
 /// The part of a guest's state that survives a restart of the agent.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct GuestRecord {
-    /// The highest generation of the desired state that the agent has acted on. Lower ones are refused.
+    /// The highest generation of the desired state that the agent has acted on. Lower ones are
+    /// refused.
     pub known: u64,
     /// The latest generation whose desired state was reached.
     pub fulfilled: u64,
@@ -43,8 +44,8 @@ pub struct GuestRecord {
     pub boot: u32,
 }
 
-/// One operation on a guest. Each leads from one [`GuestPower`] to another and is idempotent, so it can be
-/// repeated after a crash.
+/// One operation on a guest. Each leads from one [`GuestPower`] to another and is idempotent, so it
+/// can be repeated after a crash.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum GuestStep {
     /// Observe the guest.
@@ -75,13 +76,16 @@ pub enum GuestStep {
     Undefine,
     /// Delete its disks. Kept → Gone.
     RemoveDisks,
-    /// Make its disks those of the guest with this UUID, atomically. Kept → Gone; the other: Gone → Kept.
+    /// Make its disks those of the guest with this UUID, atomically. Kept → Gone; the other: Gone →
+    /// Kept.
     SetAside(Uuid),
     /// Create its disks from those of another host. Gone → Kept.
     Fetch,
-    /// Make the disks of the guest with this UUID its own, atomically. Gone → Kept; the other: Kept → Gone.
+    /// Make the disks of the guest with this UUID its own, atomically. Gone → Kept; the other: Kept
+    /// → Gone.
     TakeBack(Uuid),
-    /// Take its disks on the shared storage over, atomically, whichever host had them. Gone → Kept; a guest that exists stays as it is.
+    /// Take its disks on the shared storage over, atomically, whichever host had them. Gone → Kept;
+    /// a guest that exists stays as it is.
     Adopt {
         /// The migration.
         migration: Uuid,
@@ -92,8 +96,9 @@ pub enum GuestStep {
     },
     /// Return its disks to the host that had them before this migration, atomically. Kept → Gone.
     Return(Uuid),
-    /// Begin to send it to another host. Running, Paused → Leaving, then Kept if it has left. If an attempt for this generation has
-    /// ended and the guest is still here, fails as that attempt has.
+    /// Begin to send it to another host. Running, Paused → Leaving, then Kept if it has left. If an
+    /// attempt for this generation has ended and the guest is still here, fails as that attempt
+    /// has.
     Send {
         /// The generation of the desired state.
         generation: u64,
@@ -147,7 +152,8 @@ pub enum FaultKind {
     Transient,
     /// A retry on this host cannot succeed.
     Permanent,
-    /// The hypervisor is unreachable, so the state of its guests is unknown. They may continue to run.
+    /// The hypervisor is unreachable, so the state of its guests is unknown. They may continue to
+    /// run.
     Lost,
 }
 
@@ -215,15 +221,15 @@ pub trait Hypervisor: Send + Sync + 'static {
     /// Deletes the record of a removed guest.
     fn forget(&self, instance: Uuid) -> impl Future<Output = ()> + Send;
 
-    /// The files of a guest of which only the disks exist, to be sent to another host. Of a guest that runs, the files that the other
-    /// host needs before it is sent: disks without content.
+    /// The files of a guest of which only the disks exist, to be sent to another host. Of a guest
+    /// that runs, the files that the other host needs before it is sent: disks without content.
     fn export(&self, guest: Uuid) -> impl Future<Output = Result<Vec<DiskPart>, Fault>> + Send;
 
     /// The latest bytes, at most this many, that the guest has written to its serial console.
     fn console(&self, guest: Uuid, most_bytes: u32) -> impl Future<Output = Result<Vec<u8>, Fault>> + Send;
 
-    /// Of the features that the hypervisor's CPUs have, those that the CPU of a guest does not have, because it was started on another
-    /// host. Known while it runs, from the latest step.
+    /// Of the features that the hypervisor's CPUs have, those that the CPU of a guest does not
+    /// have, because it was started on another host. Known while it runs, from the latest step.
     fn missing_cpu_features(&self, _guest: Uuid) -> Vec<String> {
         Vec::new()
     }

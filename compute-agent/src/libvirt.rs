@@ -79,7 +79,8 @@ pub struct Config {
     pub cpu_mode: CpuMode,
     /// Features that the CPUs of guests do not get.
     pub disabled_cpu_features: Vec<String>,
-    /// Where libvirtds of other hosts reach this host's, to send running guests to it; None if they cannot.
+    /// Where libvirtds of other hosts reach this host's, to send running guests to it; None if they
+    /// cannot.
     pub migration_uri: Option<String>,
     /// The most that this host sends of a guest, in MiB/s; 0 for no limit.
     pub migration_bandwidth_mib: u32,

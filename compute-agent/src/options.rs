@@ -41,8 +41,8 @@ pub(crate) struct Options {
     /// URI of a libvirtd on this machine.
     #[arg(long, value_name = "URI", default_value = "qemu:///system")]
     libvirt_uri: String,
-    /// URI by which libvirtds of other hosts reach this host's, such as qemu+tls://compute-7/system [default: no running guest is sent
-    /// to this host].
+    /// URI by which libvirtds of other hosts reach this host's, such as qemu+tls://compute-7/system
+    /// [default: no running guest is sent to this host].
     #[arg(long, value_name = "URI")]
     migration_uri: Option<String>,
     /// Directory of the images that guests boot from.
@@ -57,7 +57,8 @@ pub(crate) struct Options {
     /// CPU model of guests on KVM.
     #[arg(long, value_name = "MODE", value_enum, default_value_t = CpuModeOption::HostModel)]
     cpu_mode: CpuModeOption,
-    /// Feature that the CPUs of guests do not get, such as avx512f, as on hosts that lack it; can be repeated.
+    /// Feature that the CPUs of guests do not get, such as avx512f, as on hosts that lack it; can
+    /// be repeated.
     #[arg(long = "disable-cpu-feature", value_name = "NAME")]
     disabled_cpu_features: Vec<String>,
     /// Seconds that guests have to shut down before they are destroyed.

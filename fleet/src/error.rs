@@ -107,7 +107,8 @@ pub const TOO_LATE: &str = "TOO_LATE";
 /// The reason of a join while another agent of the host is connected.
 pub const OTHER_AGENT: &str = "OTHER_AGENT";
 
-/// Checks a name of 1 to `longest` characters, without control characters and without blanks at an end.
+/// Checks a name of 1 to `longest` characters, without control characters and without blanks at an
+/// end.
 pub(crate) fn check_name(field: &str, name: &str, longest: usize) -> Result<(), FleetError> {
     let length = name.chars().count();
     if length == 0 || length > longest {

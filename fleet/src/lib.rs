@@ -1,8 +1,9 @@
-//! The control plane as a pure state machine: compute hosts, instances and their operations, aggregates, flavors, server
-//! groups and quotas.
+//! The control plane as a pure state machine: compute hosts, instances and their operations,
+//! aggregates, flavors, server groups and quotas.
 //!
-//! The crate performs no I/O, takes no lock, reads no clock and draws no random number: times and new UUIDs are arguments. It knows no
-//! wire format and no storage format: the server converts messages and records at its edge.
+//! The crate performs no I/O, takes no lock, reads no clock and draws no random number: times and
+//! new UUIDs are arguments. It knows no wire format and no storage format: the server converts
+//! messages and records at its edge.
 //!
 //! # Who owns what
 //!
@@ -13,16 +14,16 @@
 //! | the decider (server) | its private view of the free capacity | asks it for a decision; it reads host facts from the fleet |
 //! | an outbox (server) | the messages that an agent has yet to receive | put messages in |
 //!
-//! A fleet is a single owner: each of its methods is a command that runs to its end, or a look. Nothing waits for anything within
-//! one. Ownership is a chain, and no owner calls one before it:
+//! A fleet is a single owner: each of its methods is a command that runs to its end, or a look.
+//! Nothing waits for anything within one. Ownership is a chain, and no owner calls one before it:
 //!
 //! ```text
 //!   decider ──► writer of the index ──► Fleet ──► Index (claims, releases, reads)
 //! ```
 //!
-//! A command that writes provider trees takes the index's `Writer` as an argument, so the caller holds it already. After a command,
-//! the caller takes what followed: the keys of changed records ([`Fleet::take_changes`]), and the instances that changed or
-//! are due ([`Fleet::take_notices`]).
+//! A command that writes provider trees takes the index's `Writer` as an argument, so the caller
+//! holds it already. After a command, the caller takes what followed: the keys of changed records
+//! ([`Fleet::take_changes`]), and the instances that changed or are due ([`Fleet::take_notices`]).
 //!
 //! # Files
 //!
@@ -39,10 +40,11 @@
 //! # Invariants
 //!
 //! - An instance is counted once in the usage of its project, whatever its operations.
-//! - Capacity is released only when no host may run the guest: after its host reported that nothing or only its disk is left, was
-//!   deleted by an operator, or is fenced.
+//! - Capacity is released only when no host may run the guest: after its host reported that nothing
+//!   or only its disk is left, was deleted by an operator, or is fenced.
 //! - The generation of a desired state never decreases.
-//! - An open migration holds the host that its instance is not on; no other migration holds anything.
+//! - An open migration holds the host that its instance is not on; no other migration holds
+//!   anything.
 
 #![forbid(unsafe_code)]
 
@@ -102,7 +104,8 @@ use host::Connections;
 /// The options of a fleet.
 #[derive(Debug, Clone)]
 pub struct FleetOptions {
-    /// The options of the scheduler; `max_attempts` is the number of hosts on which a build is tried.
+    /// The options of the scheduler; `max_attempts` is the number of hosts on which a build is
+    /// tried.
     pub scheduler: berth_scheduler::Options,
     /// The interval of the agents' heartbeats.
     pub heartbeat: Duration,
@@ -116,7 +119,8 @@ pub struct FleetOptions {
     pub resize_confirm_window: Duration,
     /// How many live migrations are in progress at a time.
     pub live_limits: LiveLimits,
-    /// Whether a host may join without a voucher that its name and UUID belong together: the first agent gets them.
+    /// Whether a host may join without a voucher that its name and UUID belong together: the first
+    /// agent gets them.
     pub trust_on_first_use: bool,
 }
 
@@ -168,7 +172,8 @@ pub struct Notices {
 }
 
 impl Fleet {
-    /// A fleet with these records over an index with the same history. Groups are restored in the index.
+    /// A fleet with these records over an index with the same history. Groups are restored in the
+    /// index.
     #[must_use]
     pub fn new(index: Arc<Index>, state: State, options: FleetOptions, started: Monotonic) -> Self {
         let mut fleet = Self {
@@ -215,7 +220,8 @@ impl Fleet {
         }
     }
 
-    /// Whether a host came up since the last call: instances that found no host may have waited for it.
+    /// Whether a host came up since the last call: instances that found no host may have waited for
+    /// it.
     pub fn take_risen(&mut self) -> bool {
         std::mem::take(&mut self.has_risen)
     }

@@ -1,10 +1,11 @@
 //! Migrations: what the record of an instance keeps about its moves.
 //!
-//! A migration is *open* from the request until the instance is at rest again on one host, with the flavor that it keeps. An instance
-//! has at most one open migration. `operation/resize.rs` draws its steps.
+//! A migration is *open* from the request until the instance is at rest again on one host, with the
+//! flavor that it keeps. An instance has at most one open migration. `operation/resize.rs` draws
+//! its steps.
 //!
-//! The UUID of a migration names two things beside the record: the consumer that holds the other host in the index, and the disks
-//! that the source has set aside.
+//! The UUID of a migration names two things beside the record: the consumer that holds the other
+//! host in the index, and the disks that the source has set aside.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,7 +24,8 @@ const KEPT: usize = 10;
 /// A move of an instance to another host or another flavor.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Migration {
-    /// Its UUID, which is also that of its consumer in the index and of the disks that the source sets aside.
+    /// Its UUID, which is also that of its consumer in the index and of the disks that the source
+    /// sets aside.
     pub uuid: Uuid,
     /// Admits the target to these disks. Only the agents of both hosts receive it.
     pub ticket: Uuid,
@@ -199,7 +201,8 @@ impl Migration {
         }
     }
 
-    /// Why no target could build the guest: the errors of all, and a further reason if there is one.
+    /// Why no target could build the guest: the errors of all, and a further reason if there is
+    /// one.
     pub(crate) fn failure(&self, what: &str, reason: &str) -> String {
         let failures = self.failures.iter().map(|(host, error)| format!("{host}: {error}"));
         let reasons: Vec<String> = failures.chain((!reason.is_empty()).then(|| reason.to_owned())).collect();

@@ -37,8 +37,8 @@ pub enum RecordKey {
 
 /// All records of a fleet.
 ///
-/// Every change of a record adds its key to a set, which the owner takes ([`State::take_changes`]) and writes to its store:
-/// a record that exists is stored, one that does not is removed.
+/// Every change of a record adds its key to a set, which the owner takes ([`State::take_changes`])
+/// and writes to its store: a record that exists is stored, one that does not is removed.
 #[derive(Debug, Clone, Default)]
 pub struct State {
     pub(crate) hosts: BTreeMap<String, Host>,
@@ -153,7 +153,8 @@ impl State {
         self.instances.iter().map(|(&uuid, instance)| (uuid, instance))
     }
 
-    /// The instances that are on a host and not shelved, but hold no capacity in the index; each with its host.
+    /// The instances that are on a host and not shelved, but hold no capacity in the index; each
+    /// with its host.
     pub fn without_capacity(&self, index: &Index) -> impl Iterator<Item = (Uuid, &str)> {
         let placed = self.instances.iter().filter(|(_, instance)| {
             !instance.location.host.is_empty() && instance.vm_state != VmState::ShelvedOffloaded

@@ -16,7 +16,8 @@ pub(crate) const SETTLED: i64 = 2_000_000;
 /// written again with the same time.
 const CLOCK_DIFFERENCE: i64 = 30_000_000;
 
-/// A range of numbers of rows. Each is compared as a whole: only where sums differ, rows are listed.
+/// A range of numbers of rows. Each is compared as a whole: only where sums differ, rows are
+/// listed.
 pub(crate) const BUCKET: i64 = 128;
 
 /// Counts and sums of a bucket, as the database computed them.

@@ -214,8 +214,8 @@ impl Index {
         Some(held)
     }
 
-    /// Completes the removal of the entry `held` of a consumer: it leaves the reverse lookups and its
-    /// server group, then its allocations are released.
+    /// Completes the removal of the entry `held` of a consumer: it leaves the reverse lookups and
+    /// its server group, then its allocations are released.
     pub(crate) fn vacate(&self, consumer: ConsumerId, held: &Consumer, locked: Locked<'_>) {
         if let Some(holders) = &self.holders {
             holders.remove(consumer, held);

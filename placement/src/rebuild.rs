@@ -171,7 +171,8 @@ impl Rebuild<'_> {
     }
 
     /// Restores a provider's generation and the time of its last change. The largest of several
-    /// values counts. Where there is no provider, a value keeps the row from being given to another.
+    /// values counts. Where there is no provider, a value keeps the row from being given to
+    /// another.
     pub fn counted(&mut self, row: Row, generation: u64, changed_at: Timestamp) {
         let (highest, latest) = self.counted.entry(row).or_default();
         (*highest, *latest) = ((*highest).max(generation), (*latest).max(changed_at));

@@ -1,18 +1,20 @@
 //! Which numbers of removed classes, traits and providers can be given again.
 //!
-//! **Classes and traits.** A caller looks a name up in a [`Topology`] and uses the number afterwards, for example in a claim. If the number meant
-//! another class by then, the claim would take what it did not ask for. So a number is given again only when no topology is
-//! left in which it had its former meaning. **A caller that uses a number holds the topology in which it was found until the use is
-//! over**: handlers until they respond, deciders as part of their view.
+//! **Classes and traits.** A caller looks a name up in a [`Topology`] and uses the number
+//! afterwards, for example in a claim. If the number meant another class by then, the claim would
+//! take what it did not ask for. So a number is given again only when no topology is left in which
+//! it had its former meaning. **A caller that uses a number holds the topology in which it was
+//! found until the use is over**: handlers until they respond, deciders as part of their view.
 //!
-//! The writer keeps a weak reference to each topology that was replaced, oldest first. A reader that never lets go delays
-//! the reuse, and nothing else.
+//! The writer keeps a weak reference to each topology that was replaced, oldest first. A reader
+//! that never lets go delays the reuse, and nothing else.
 //!
-//! **Providers.** The row of a provider is not given again while the index exists: a claim looks a UUID up and uses the row
-//! without a topology, and a decider keeps rows of hosts. If each claim held a topology for this, all claims would write
-//! one counter of references, which costs more than the claim's own line of the ledger when several cores claim. When an index
-//! is restored, nobody knows a row. So the rows that have no provider then are free, as far as no record of the former provider is
-//! left.
+//! **Providers.** The row of a provider is not given again while the index exists: a claim looks a
+//! UUID up and uses the row without a topology, and a decider keeps rows of hosts. If each claim
+//! held a topology for this, all claims would write one counter of references, which costs more
+//! than the claim's own line of the ledger when several cores claim. When an index is restored,
+//! nobody knows a row. So the rows that have no provider then are free, as far as no record of the
+//! former provider is left.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
@@ -38,7 +40,8 @@ pub(crate) struct Reuse {
     rows: RoaringBitmap,
 }
 
-/// Free numbers, each with the version of the first topology without its former meaning, lowest version first.
+/// Free numbers, each with the version of the first topology without its former meaning, lowest
+/// version first.
 #[derive(Debug, Default)]
 pub(crate) struct Free(VecDeque<(u64, u32)>);
 

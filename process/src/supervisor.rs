@@ -1,5 +1,5 @@
-//! What a program reports to the service manager that started it (sd_notify(3)). Without one, nothing
-//! happens.
+//! What a program reports to the service manager that started it (sd_notify(3)). Without one,
+//! nothing happens.
 
 use std::time::Duration;
 

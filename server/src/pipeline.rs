@@ -119,7 +119,8 @@ impl RequestHead {
         }
     }
 
-    /// All steps from the head to the response, which lacks only the headers that all responses have.
+    /// All steps from the head to the response, which lacks only the headers that all responses
+    /// have.
     async fn process(self: &Arc<Self>, body: Body) -> Processed {
         let Self { service, parts: Parts { method, uri, headers, .. }, .. } = &**self;
         let options = &service.options;

@@ -49,7 +49,8 @@ impl Server {
         self.listener.local_addr()
     }
 
-    /// Serves until `stop` is done, then finishes the requests that have begun, for at most the time of `grace`.
+    /// Serves until `stop` is done, then finishes the requests that have begun, for at most the
+    /// time of `grace`.
     pub async fn run(self, stop: impl Future<Output = ()>, grace: Duration) {
         let most = self.service.options.limits.connections;
         let (open, ending) = (self.service.connections.listener(most), GracefulShutdown::new());
@@ -108,7 +109,8 @@ fn connect(stream: TcpStream, service: &Arc<Service>, place: Connection, ending:
             Ok::<_, Infallible>(response)
         }
     });
-    // A client that has sent its request and says that it will send no more still waits for the answer.
+    // A client that has sent its request and says that it will send no more still waits for the
+    // answer.
     let connection = http1::Builder::new()
         .half_close(true)
         .timer(TokioTimer::new())
@@ -127,7 +129,8 @@ fn connect(stream: TcpStream, service: &Arc<Service>, place: Connection, ending:
     });
 }
 
-/// Answers a request that has passed the guard of its connection: of the API, or about the service itself.
+/// Answers a request that has passed the guard of its connection: of the API, or about the service
+/// itself.
 async fn respond(service: &Arc<Service>, request: Request<Body>) -> Response<Body> {
     let about_itself = match &*service.mount.path(request.uri().path()) {
         "/metrics" => Some(metrics as fn(&Service) -> Response<Body>),

@@ -52,8 +52,9 @@ pub struct ServiceOptions {
     pub public_url: Option<String>,
     /// The settings of the fleet.
     pub fleet: FleetOptions,
-    /// The command that fences a host, and its arguments, in which `{host}`, `{uuid}` and `{address}` are replaced by those of the
-    /// host. It succeeds only if nothing runs there any longer. Empty for none.
+    /// The command that fences a host, and its arguments, in which `{host}`, `{uuid}` and
+    /// `{address}` are replaced by those of the host. It succeeds only if nothing runs there any
+    /// longer. Empty for none.
     pub fence_command: Vec<String>,
     /// What the program was built from.
     pub build: Build,

@@ -4,8 +4,8 @@
 //! running jobs per caller is bounded, no caller can occupy all places.
 //!
 //! The jobs of one caller run in order. While many of them wait, the latest and the oldest one come
-//! next in turn: a flood of jobs then delays some new jobs of the same caller little, and those that
-//! wait longer than the others not for ever.
+//! next in turn: a flood of jobs then delays some new jobs of the same caller little, and those
+//! that wait longer than the others not for ever.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -73,8 +73,8 @@ impl Turns {
     }
 
     /// As [`Self::new`], but while more than `in_order` jobs of a caller wait, the latest and the
-    /// oldest come next in turn. A job that comes when `most_waiting` are waiting takes the place of
-    /// the one that has waited longest, which fails.
+    /// oldest come next in turn. A job that comes when `most_waiting` are waiting takes the place
+    /// of the one that has waited longest, which fails.
     pub(crate) fn with_latest_in_turn(
         at_once: usize,
         most_running: usize,

@@ -73,8 +73,8 @@ impl NovaPlacer {
         }
     }
 
-    /// The request of the VM; `None` if it names a zone without hosts. Its flavor states how long it
-    /// is predicted to live.
+    /// The request of the VM; `None` if it names a zone without hosts. Its flavor states how long
+    /// it is predicted to live.
     fn spec(&self, vm: &Vm, lifetime_s: Option<f64>) -> Option<RequestSpec> {
         let none = Demands::default();
         let demands = vm.demands.as_deref().unwrap_or(&none);

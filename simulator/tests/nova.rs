@@ -147,9 +147,9 @@ fn a_policy_places_as_it_does_without_filters() {
     }
 }
 
-/// VMs of one size: five every two hours that live for a day, and among every third five of them 120
-/// that live for a quarter of an hour. A few arrive while those end, for an end is observed with the
-/// next decision.
+/// VMs of one size: five every two hours that live for a day, and among every third five of them
+/// 120 that live for a quarter of an hour. A few arrive while those end, for an end is observed
+/// with the next decision.
 fn bursts() -> VmSet {
     let mut vms = Vec::new();
     let mut add = |at: u64, lives: u64| {

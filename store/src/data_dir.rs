@@ -196,7 +196,8 @@ impl<F: FleetRecords> DataDir<F> {
     /// Opens and locks an existing directory. A directory that cannot be written can still be read.
     ///
     /// # Errors
-    /// The directory is missing or cannot be read, another process uses it, or it is that of something else.
+    /// The directory is missing or cannot be read, another process uses it, or it is that of
+    /// something else.
     pub fn open_existing(directory: &Path) -> Result<Self, DataError> {
         let is_own =
             [LOCK, STORE, MARK, OLD_STATE, OLD_STATE_ASIDE].iter().any(|file| directory.join(file).exists());
@@ -206,8 +207,8 @@ impl<F: FleetRecords> DataDir<F> {
         Self::take(directory, true, |error| is_write_protected(error) || is_full(error))
     }
 
-    /// Opens and locks a directory with a state that is only read: no file is created. Without a lock file, the lock of the store
-    /// keeps other processes out.
+    /// Opens and locks a directory with a state that is only read: no file is created. Without a
+    /// lock file, the lock of the store keeps other processes out.
     ///
     /// # Errors
     /// The directory has no state or cannot be read, or another process uses it.
@@ -478,8 +479,8 @@ impl Standing {
     }
 }
 
-/// Locks a directory. Returns `None` if there is no lock file and it cannot or must not be created, but the directory can be read
-/// without it.
+/// Locks a directory. Returns `None` if there is no lock file and it cannot or must not be created,
+/// but the directory can be read without it.
 fn lock(
     directory: &Path,
     creates: bool,

@@ -24,7 +24,8 @@ impl HostShape {
     /// The disk, in GB, of a shape written without one: the most that Placement can record.
     pub const UNLIMITED_DISK: u32 = i32::MAX as u32;
 
-    /// The shape in words: `1000 × 64 vCPU 256 GiB, 3840 GiB disk`; without the disk if it never binds.
+    /// The shape in words: `1000 × 64 vCPU 256 GiB, 3840 GiB disk`; without the disk if it never
+    /// binds.
     #[must_use]
     pub fn words(&self) -> String {
         let Self { count, capacity: Resources { vcpus, memory_mb, disk_gb } } = self;

@@ -2,8 +2,8 @@
 //! Placement, and `cargo xtask ci` every check and both.
 //!
 //! Each task is a list of steps and ends with the first one that fails. `step` runs and times them;
-//! `test`, `kvm`, `conformance`, `original`, `minicloud`, `servers`, `packages`, `package`, `pages`, `check`, `deny`,
-//! `faults`, `language`, `names` and `vector` define them.
+//! `test`, `kvm`, `conformance`, `original`, `minicloud`, `servers`, `packages`, `package`,
+//! `pages`, `check`, `deny`, `faults`, `language`, `names` and `vector` define them.
 
 #![allow(
     clippy::disallowed_methods,

@@ -47,8 +47,8 @@ impl Steps {
         self.root.join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
     }
 
-    /// Installs a program of crates.io where `probe`, which asks for its version, fails. An installed
-    /// version is used as it is.
+    /// Installs a program of crates.io where `probe`, which asks for its version, fails. An
+    /// installed version is used as it is.
     pub(crate) fn install(&mut self, program: &str, version: &str, probe: &mut Command) -> Result<()> {
         let installed = probe.stdout(Stdio::null()).stderr(Stdio::null()).status();
         if installed.is_ok_and(|status| status.success()) {

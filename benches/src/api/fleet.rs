@@ -56,7 +56,8 @@ impl<'a> Providers<'a> {
             if !progress(&format!("creating resource providers: {} of {count}", step * STEP)) {
                 return Err(ApiFailure::Stopped);
             }
-            // Recorded before the requests, because a provider may exist even when no response arrives.
+            // Recorded before the requests, because a provider may exist even when no response
+            // arrives.
             let nonce = self.nonce;
             self.created.extend(numbers.iter().map(|&number| uuid_of_run(nonce, number.into())));
             let failed =

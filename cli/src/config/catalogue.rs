@@ -7,7 +7,8 @@ use super::layers::{Settings, value_text};
 /// A setting of the configuration.
 #[derive(Debug)]
 pub(super) struct Setting {
-    /// The section of `nova.conf`, which is a table below `nova` in Berth's file; or a table of Berth's own.
+    /// The section of `nova.conf`, which is a table below `nova` in Berth's file; or a table of
+    /// Berth's own.
     pub(super) group: &'static str,
     pub(super) name: &'static str,
     pub(super) kind: Kind,

@@ -4,8 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Deserializer, de};
 
-/// Reads `address:port`; the address may be the word `localhost`. Other names are not resolved: what they stand for may change
-/// between a check and a start.
+/// Reads `address:port`; the address may be the word `localhost`. Other names are not resolved:
+/// what they stand for may change between a check and a start.
 pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
     parse(&String::deserialize(deserializer)?).map_err(de::Error::custom)
 }

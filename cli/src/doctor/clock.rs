@@ -7,10 +7,12 @@ use super::Check;
 
 const NAME: &str = "clock";
 
-/// A difference that is none: the date of a response has a resolution of a second, and takes a while.
+/// A difference that is none: the date of a response has a resolution of a second, and takes a
+/// while.
 const CLOSE: Duration = Duration::from_secs(5);
 
-/// Compares the clock with the time of Keystone's answer, and asks systemd whether it follows a time server.
+/// Compares the clock with the time of Keystone's answer, and asks systemd whether it follows a
+/// time server.
 pub(super) fn check(keystone: Option<SystemTime>) -> Check {
     judge(SystemTime::now(), keystone, is_synchronized())
 }

@@ -37,7 +37,8 @@ pub(super) fn checks(settings: &ServeSettings) -> Vec<Check> {
     }
 }
 
-/// Files of another user are usually those of a command that root ran; the service cannot write them.
+/// Files of another user are usually those of a command that root ran; the service cannot write
+/// them.
 fn owners(directory: &Path) -> Check {
     let shown = directory.display();
     let foreign = || -> io::Result<Vec<String>> {

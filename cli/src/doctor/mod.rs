@@ -1,4 +1,5 @@
-//! `berth doctor` and `berth upgrade check`: what is wrong with an installation, before users notice.
+//! `berth doctor` and `berth upgrade check`: what is wrong with an installation, before users
+//! notice.
 
 mod certificates;
 mod clock;

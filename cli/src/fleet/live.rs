@@ -75,8 +75,8 @@ pub(super) struct Taken {
 }
 
 impl Live {
-    /// The hosts, by name, and the VMs on them. A VM that holds amounts on several hosts, as while it
-    /// moves, counts as one on each. `now_us` is in microseconds since 1970.
+    /// The hosts, by name, and the VMs on them. A VM that holds amounts on several hosts, as while
+    /// it moves, counts as one on each. `now_us` is in microseconds since 1970.
     pub(super) fn taken(&self, now_us: u64) -> Result<Taken> {
         let mut trees: BTreeMap<Uuid, Tree> = BTreeMap::new();
         for (uuid, provider) in &self.providers {

@@ -53,8 +53,8 @@ struct Snapshot {
     /// The output of `berth import-placement --print-query`
     #[arg(long, value_name = "FILE")]
     placement_dump: Option<PathBuf>,
-    /// Nova's API database: zones and aggregates of hosts, names, flavors and ages of VMs. A password
-    /// is better left out of the URL and given in the environment
+    /// Nova's API database: zones and aggregates of hosts, names, flavors and ages of VMs. A
+    /// password is better left out of the URL and given in the environment
     #[arg(long, value_name = "URL", env = "BERTH_NOVA_DATABASE", hide_env_values = true)]
     nova_database: Option<String>,
     /// The directory to write to

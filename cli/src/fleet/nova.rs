@@ -1,5 +1,5 @@
-//! What Nova's databases say of a live fleet: zones and aggregates of hosts, names, flavors and ages
-//! of VMs.
+//! What Nova's databases say of a live fleet: zones and aggregates of hosts, names, flavors and
+//! ages of VMs.
 
 use std::time::Duration;
 

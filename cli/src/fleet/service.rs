@@ -40,7 +40,8 @@ async fn read_placement(client: &Client, live: &mut Live) -> Result<()> {
         })
         .await?;
         for consumer in consumers {
-            // One that holds amounts of several providers comes with each of them, with all amounts.
+            // One that holds amounts of several providers comes with each of them, with all
+            // amounts.
             let mut holds = Vec::new();
             for held in consumer.allocations {
                 let provider = uuid_of(&held.provider)?;

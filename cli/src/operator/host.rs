@@ -58,15 +58,18 @@ enum Action {
     },
     /// Enable or disable a host for new servers, or set it to maintenance
     Set(Set),
-    /// Record that nothing runs on a host that is down: run the fencing command of the service, or state it with --fenced
+    /// Record that nothing runs on a host that is down: run the fencing command of the service, or
+    /// state it with --fenced
     Fence {
         /// The name of the host
         name: String,
-        /// You state that nothing runs on the host any longer: it has no power, or no access to the storage
+        /// You state that nothing runs on the host any longer: it has no power, or no access to the
+        /// storage
         #[arg(long)]
         fenced: bool,
     },
-    /// Evacuate all servers of a host that is down and fenced, or that is up (--live); if one gets no other host, none leaves
+    /// Evacuate all servers of a host that is down and fenced, or that is up (--live); if one gets
+    /// no other host, none leaves
     Evacuate(evacuation::Evacuate),
     /// Show the latest evacuation of a host
     Evacuation {

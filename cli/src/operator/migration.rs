@@ -49,7 +49,8 @@ enum Action {
         #[command(flatten)]
         scope: Scope,
     },
-    /// Complete a live migration that does not converge: the server is paused until its memory is on the target
+    /// Complete a live migration that does not converge: the server is paused until its memory is
+    /// on the target
     ForceComplete {
         /// The UUID of the migration
         #[arg(value_name = "MIGRATION")]

@@ -26,7 +26,8 @@ pub(super) struct OutputOptions {
         help_heading = SERVICE
     )]
     format: Format,
-    /// Print only this column or field (may be repeated), such as name; upper case and blanks are as in the table or not
+    /// Print only this column or field (may be repeated), such as name; upper case and blanks are
+    /// as in the table or not
     #[arg(long, short = 'c', value_name = "NAME", global = true, help_heading = SERVICE)]
     column: Vec<String>,
 }
@@ -41,7 +42,8 @@ enum Format {
     Json,
     /// YAML, with all fields
     Yaml,
-    /// The values of a table without its header: those of a list's record on one line, those of a single one on a line each
+    /// The values of a table without its header: those of a list's record on one line, those of a
+    /// single one on a line each
     Value,
 }
 
@@ -147,7 +149,8 @@ impl Serialize for Record {
     }
 }
 
-/// Prints a list: these columns as a table or as values, or all fields as JSON or YAML; or the columns that the user asks for.
+/// Prints a list: these columns as a table or as values, or all fields as JSON or YAML; or the
+/// columns that the user asks for.
 pub(super) fn print_list(
     options: &OutputOptions,
     columns: &[&'static str],

@@ -1,4 +1,5 @@
-//! JSON values as YAML: blocks of maps and lists. Text stands in quotation marks, as in JSON, unless it is a plain word.
+//! JSON values as YAML: blocks of maps and lists. Text stands in quotation marks, as in JSON,
+//! unless it is a plain word.
 
 use serde_json::Value;
 
@@ -61,7 +62,8 @@ fn scalar(value: &Value) -> String {
     }
 }
 
-/// Text that reads as text: words such as `no` and what begins with a digit would be something else.
+/// Text that reads as text: words such as `no` and what begins with a digit would be something
+/// else.
 fn word(text: &str) -> String {
     const OTHER: [&str; 9] = ["true", "false", "yes", "no", "on", "off", "null", "y", "n"];
     let is_plain = text.starts_with(|first: char| first.is_ascii_alphabetic())

@@ -55,8 +55,8 @@ impl<H: Hypervisor> Agent<H> {
         self.with_guest(guest, Guest::disturbed);
     }
 
-    /// Offers the disks of a guest to another host, or to none, as its desired state says. Those of a guest that is to be sent are
-    /// offered without content.
+    /// Offers the disks of a guest to another host, or to none, as its desired state says. Those of
+    /// a guest that is to be sent are offered without content.
     pub(super) fn offer(&mut self, instance: Uuid) {
         let desired = self.guests.get(&instance).and_then(Guest::desired);
         let ticket = desired.and_then(|desired| match (&desired.disks, &desired.transfer) {

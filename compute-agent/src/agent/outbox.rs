@@ -30,7 +30,8 @@ pub(super) enum Item {
 }
 
 impl Outbox {
-    /// Everything that a new stream begins with. The service has given up on requests of an earlier one.
+    /// Everything that a new stream begins with. The service has given up on requests of an earlier
+    /// one.
     pub(super) fn everything(guests: BTreeSet<Uuid>) -> Self {
         Self { hello: true, providers: true, guests, all_reported: true, ..Self::default() }
     }

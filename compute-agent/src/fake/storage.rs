@@ -7,14 +7,16 @@ use uuid::Uuid;
 
 use crate::{Fault, GuestPower, GuestStep};
 
-/// The disks of guests on several fake hosts. Each belongs to one host, and is locked while the guest runs, as QEMU locks disks.
+/// The disks of guests on several fake hosts. Each belongs to one host, and is locked while the
+/// guest runs, as QEMU locks disks.
 #[derive(Clone, Debug, Default)]
 pub struct FakeStorage(Arc<Mutex<BTreeMap<Uuid, SharedDisks>>>);
 
 #[derive(Clone, Copy, Debug)]
 struct SharedDisks {
     owner: Uuid,
-    /// The migration for which the owner took them over, the generation, and the host that had them before.
+    /// The migration for which the owner took them over, the generation, and the host that had them
+    /// before.
     taken: Option<(Uuid, u64, Uuid)>,
     /// The host whose guest uses them.
     locked_by: Option<Uuid>,

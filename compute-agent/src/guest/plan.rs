@@ -65,7 +65,8 @@ pub(super) fn next(
     .unwrap_or(Next::Do(GuestStep::Remember(reached(desired, record))))
 }
 
-/// The record of a desired state that is reached. A guest that arrives is in the boot that it has on its way.
+/// The record of a desired state that is reached. A guest that arrives is in the boot that it has
+/// on its way.
 fn reached(desired: &DesiredState, record: GuestRecord) -> GuestRecord {
     let boot = if desired.goal == TargetState::Arriving { desired.boot } else { record.boot };
     GuestRecord { fulfilled: desired.generation, boot, ..record }
@@ -100,7 +101,8 @@ fn leaving(desired: &DesiredState, power: GuestPower, has_forced: bool) -> Optio
     }
 }
 
-/// The disks are fetched again for each attempt: an earlier one may have left others. Later they may be in use already.
+/// The disks are fetched again for each attempt: an earlier one may have left others. Later they
+/// may be in use already.
 fn arriving(desired: &DesiredState, power: GuestPower, has_fetched: bool) -> Option<Next> {
     let is_shared = desired.transfer.as_ref().is_some_and(|of| of.is_shared);
     match power {
@@ -196,7 +198,8 @@ fn create(desired: &DesiredState) -> Next {
     })
 }
 
-/// The boot is stored before the guest is started. In the other order, a crash in between would boot the guest twice.
+/// The boot is stored before the guest is started. In the other order, a crash in between would
+/// boot the guest twice.
 fn start(desired: &DesiredState, record: GuestRecord) -> Next {
     if record.boot == desired.boot {
         return Next::Do(GuestStep::Start);

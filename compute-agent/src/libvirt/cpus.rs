@@ -1,7 +1,8 @@
-//! The features of CPUs: those that this host's hypervisor gives guests, and those that a guest has.
+//! The features of CPUs: those that this host's hypervisor gives guests, and those that a guest
+//! has.
 //!
-//! A guest keeps its CPU as long as its QEMU runs, also on other hosts. So its features are read from
-//! its domain, once for each process.
+//! A guest keeps its CPU as long as its QEMU runs, also on other hosts. So its features are read
+//! from its domain, once for each process.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,7 +1,7 @@
 //! The directories of guests: their disks, config drives and console logs.
 //!
-//! Other users of the host must not read the guests' data and the passwords in their user data: directories have mode 0700 and
-//! files 0600, and they belong to the user that QEMU runs as.
+//! Other users of the host must not read the guests' data and the passwords in their user data:
+//! directories have mode 0700 and files 0600, and they belong to the user that QEMU runs as.
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
@@ -43,14 +43,16 @@ impl Disks {
     pub(super) fn open(directory: PathBuf) -> io::Result<Self> {
         if !directory.exists() {
             fs::create_dir_all(&directory)?;
-            // QEMU needs access below the directory, independent of the umask; no user needs to list it.
+            // QEMU needs access below the directory, independent of the umask; no user needs to
+            // list it.
             fs::set_permissions(&directory, Permissions::from_mode(0o711))?;
         }
         Ok(Self { has_direct_io: has_direct_io(&directory), directory, host: OnceLock::new() })
     }
 
-    /// Prepares the disks of this host, as soon as its UUID is known: removes what interrupted operations left, and makes the disks of
-    /// earlier releases, which named no owner, this host's if it has records of them. Returns the identity of the storage.
+    /// Prepares the disks of this host, as soon as its UUID is known: removes what interrupted
+    /// operations left, and makes the disks of earlier releases, which named no owner, this host's
+    /// if it has records of them. Returns the identity of the storage.
     pub(super) fn settle(&self, host: Uuid, has_record: impl Fn(Uuid) -> bool) -> io::Result<Uuid> {
         if self.host.set(host).is_ok() {
             self.remove_leftovers(host)?;
@@ -100,7 +102,8 @@ impl Disks {
         Ok(all)
     }
 
-    /// Creates the disks of a guest, owned by `owner`, atomically: after a failure or a crash, none exists.
+    /// Creates the disks of a guest, owned by `owner`, atomically: after a failure or a crash, none
+    /// exists.
     pub(super) fn prepare(
         &self,
         blueprint: &Blueprint,
@@ -148,7 +151,8 @@ impl Disks {
         })
     }
 
-    /// Makes the disks of one guest those of another that has none. If that was done before, nothing remains to be done.
+    /// Makes the disks of one guest those of another that has none. If that was done before,
+    /// nothing remains to be done.
     pub(super) fn hand_over(&self, from: Uuid, to: Uuid) -> Result<(), Fault> {
         if !self.has(from) && self.has(to) {
             return Ok(());
@@ -224,7 +228,8 @@ impl Disks {
         self.files(guest).export()
     }
 
-    /// The files that another host needs before a guest that runs is sent there: disks without content.
+    /// The files that another host needs before a guest that runs is sent there: disks without
+    /// content.
     pub(super) fn export_empty(&self, guest: Uuid) -> Result<Vec<DiskPart>, Fault> {
         let aside = self.aside(guest, self.host()?, "new");
         let fault = |error: io::Error| Fault::transient(format!("{}: {error}", aside.display()));
@@ -293,7 +298,8 @@ impl Disks {
         Ok((gb(stat.f_blocks), gb(stat.f_bavail)))
     }
 
-    /// Removes directories of this host's operations that a crash interrupted. Earlier releases did not name the host.
+    /// Removes directories of this host's operations that a crash interrupted. Earlier releases did
+    /// not name the host.
     fn remove_leftovers(&self, host: Uuid) -> io::Result<()> {
         for entry in fs::read_dir(&self.directory)? {
             let entry = entry?;
@@ -364,8 +370,8 @@ fn write_config_drive(files: &Files, blueprint: &Blueprint, spec: &GuestSpec) ->
         .map_err(|error| Fault::transient(format!("{}: {error}", drive.display())))
 }
 
-/// Makes disks that came from another host, and may have had another flavor, those of the blueprint. `digest`: of the image below
-/// the root disk.
+/// Makes disks that came from another host, and may have had another flavor, those of the
+/// blueprint. `digest`: of the image below the root disk.
 fn adapt(files: &Files, blueprint: &Blueprint, spec: &GuestSpec, digest: &str) -> Result<(), Fault> {
     match &blueprint.root {
         Root::Image { path, format, size_gb } => {
@@ -612,7 +618,8 @@ mod tests {
         assert!(!there.adopt(&other, (evacuation, 5), None).expect("there are none"));
     }
 
-    /// Disks of earlier releases name no host. They are those of the host that has a record of the guest.
+    /// Disks of earlier releases name no host. They are those of the host that has a record of the
+    /// guest.
     #[test]
     fn disks_of_earlier_releases_get_an_owner() {
         let directory = tempfile::tempdir().expect("a directory");

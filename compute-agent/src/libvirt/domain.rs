@@ -20,7 +20,8 @@ pub(super) struct Platform {
     pub(super) disabled_cpu_features: Vec<String>,
     /// The host's NUMA cells.
     pub(super) cells: Vec<Cell>,
-    /// Whether the disks are used without the host's page cache: then another host may use them next.
+    /// Whether the disks are used without the host's page cache: then another host may use them
+    /// next.
     pub(super) has_direct_io: bool,
 }
 

@@ -91,8 +91,8 @@ impl Files {
         Ok(parts)
     }
 
-    /// Creates the same files elsewhere, with empty disks of the same sizes, to be sent to another host. The console's log is not needed
-    /// there.
+    /// Creates the same files elsewhere, with empty disks of the same sizes, to be sent to another
+    /// host. The console's log is not needed there.
     pub(super) fn copy_empty(&self, empty: &Self) -> Result<Vec<DiskPart>, Fault> {
         let fault = |path: &std::path::Path, error: io::Error| {
             Fault::transient(format!("{}: {error}", path.display()))
@@ -111,7 +111,8 @@ impl Files {
         Ok(parts)
     }
 
-    /// Writes what another host sends. Returns the digest of the image below the root disk; empty if there is none.
+    /// Writes what another host sends. Returns the digest of the image below the root disk; empty
+    /// if there is none.
     pub(super) fn receive(&self, mut parts: Parts) -> Result<String, Fault> {
         let mut writing: Option<(File, v1::DiskFile, u64)> = None;
         let mut digest = String::new();

@@ -34,7 +34,8 @@ impl Inner {
         }
     }
 
-    /// The files of a guest that another host fetches: all, or what it needs before the guest is sent.
+    /// The files of a guest that another host fetches: all, or what it needs before the guest is
+    /// sent.
     pub(super) fn export(&self, guest: Uuid) -> Result<Vec<DiskPart>, Fault> {
         match self.power(guest, false)? {
             GuestPower::Running | GuestPower::Paused | GuestPower::Leaving => self.disks.export_empty(guest),
@@ -80,8 +81,9 @@ impl Inner {
         }
     }
 
-    /// The state of a domain that another host may send, or that may be sent to another host. `takes_part`: the service says so.
-    /// libvirt answers about the jobs of a hanging guest late, so it is not asked about one that runs and takes part in nothing.
+    /// The state of a domain that another host may send, or that may be sent to another host.
+    /// `takes_part`: the service says so. libvirt answers about the jobs of a hanging guest late,
+    /// so it is not asked about one that runs and takes part in nothing.
     fn power_on_the_way(
         &self,
         instance: Uuid,
@@ -122,7 +124,8 @@ impl Inner {
         let instance = job.instance;
         match job.step {
             GuestStep::Look => Ok(()),
-            // A guest that is being removed needs no record in its domain, and the domain of a hanging guest is locked.
+            // A guest that is being removed needs no record in its domain, and the domain of a
+            // hanging guest is locked.
             GuestStep::Remember(record) if job.spec.is_none() => self.records.put(instance, record),
             GuestStep::Remember(record) => self.remember(job, record),
             GuestStep::Prepare => self.prepare(job),
@@ -265,8 +268,8 @@ impl Inner {
 
 const METADATA: i32 = sys::VIR_DOMAIN_METADATA_ELEMENT.cast_signed();
 
-/// The record in a domain's metadata; None if the domain is not Berth's. A domain that was undefined while it runs has only its
-/// live metadata.
+/// The record in a domain's metadata; None if the domain is not Berth's. A domain that was
+/// undefined while it runs has only its live metadata.
 fn record_of(domain: &Domain) -> Result<Option<GuestRecord>, Fault> {
     for flags in [sys::VIR_DOMAIN_AFFECT_CONFIG, sys::VIR_DOMAIN_AFFECT_LIVE] {
         match domain.metadata(METADATA, Some(NAMESPACE), flags) {

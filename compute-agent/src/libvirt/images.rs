@@ -18,8 +18,8 @@ pub(super) struct Images {
     directory: PathBuf,
 }
 
-/// The format of an image. It is never detected from the content: a guest could write a qcow2 header to its raw disk, and name
-/// any file of the host as the backing file.
+/// The format of an image. It is never detected from the content: a guest could write a qcow2
+/// header to its raw disk, and name any file of the host as the backing file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Format {
     Qcow2,
@@ -100,7 +100,8 @@ impl Images {
     }
 }
 
-/// Creates an overlay over an image, which the guest's writes do not change. `size_gb` 0: the image's size.
+/// Creates an overlay over an image, which the guest's writes do not change. `size_gb` 0: the
+/// image's size.
 pub(super) fn create_overlay(disk: &Path, image: &Path, format: Format, size_gb: u32) -> Result<(), Fault> {
     let info = info(image, format)?;
     let name = image.file_name().unwrap_or_default().to_string_lossy();
@@ -122,7 +123,8 @@ pub(super) fn create_overlay(disk: &Path, image: &Path, format: Format, size_gb:
     run(create).map(drop)
 }
 
-/// Puts a disk that came from another host over the image of this host. `digest`: of the image that it was over.
+/// Puts a disk that came from another host over the image of this host. `digest`: of the image that
+/// it was over.
 pub(super) fn put_over(disk: &Path, image: &Path, format: Format, digest: &str) -> Result<(), Fault> {
     let name = image.file_name().unwrap_or_default().to_string_lossy();
     if digest != sha256(image)? {
@@ -136,7 +138,8 @@ pub(super) fn put_over(disk: &Path, image: &Path, format: Format, digest: &str) 
     run(rebase).map(drop)
 }
 
-/// Puts a disk that another host had on shared storage over the image of this host, if that is in another directory there.
+/// Puts a disk that another host had on shared storage over the image of this host, if that is in
+/// another directory there.
 pub(super) fn move_over(disk: &Path, image: &Path, format: Format) -> Result<(), Fault> {
     let found = info(disk, Format::Qcow2)?;
     check_data(disk, &found)?;

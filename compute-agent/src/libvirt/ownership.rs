@@ -1,11 +1,13 @@
 //! Which host the disks of a guest belong to, on storage that several hosts may share.
 //!
-//! A file in the directory with all guests identifies the storage: hosts that read the same identity share it. A file beside the disks
-//! of a guest names their host. Each agent sees, moves and erases the disks of its own host only.
+//! A file in the directory with all guests identifies the storage: hosts that read the same
+//! identity share it. A file beside the disks of a guest names their host. Each agent sees, moves
+//! and erases the disks of its own host only.
 //!
-//! An evacuation takes disks over. While it replaces the file, it has exclusive locks on the disks. QEMU locks them as long as the guest
-//! runs, on whichever host, so neither is a running guest robbed of its disks, nor does a second one start: the lock is the lease that
-//! holds when a fence record lies. Locks are those of `fcntl`, which NFS, CephFS, GFS2 and OCFS2 keep between hosts.
+//! An evacuation takes disks over. While it replaces the file, it has exclusive locks on the disks.
+//! QEMU locks them as long as the guest runs, on whichever host, so neither is a running guest
+//! robbed of its disks, nor does a second one start: the lock is the lease that holds when a fence
+//! record lies. Locks are those of `fcntl`, which NFS, CephFS, GFS2 and OCFS2 keep between hosts.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -86,7 +88,8 @@ impl DiskOwner {
         Ok(Self { host, taken: Some(Taken { migration, generation, before }) })
     }
 
-    /// The owner when `host` returns what it took over for the migration; `None` if it took nothing over for it.
+    /// The owner when `host` returns what it took over for the migration; `None` if it took nothing
+    /// over for it.
     pub(super) fn returned_by(&self, host: Uuid, migration: Uuid) -> Option<Self> {
         let taken = self.taken.filter(|taken| self.host == host && taken.migration == migration)?;
         Some(Self { host: taken.before, taken: Some(Taken { before: taken.before, ..taken }) })
@@ -122,7 +125,8 @@ pub(super) struct DiskLocks {
 }
 
 impl DiskLocks {
-    /// Locks those of the files that exist. Refused while a process uses one of them, on whichever host.
+    /// Locks those of the files that exist. Refused while a process uses one of them, on whichever
+    /// host.
     pub(super) fn take(files: impl IntoIterator<Item = PathBuf>) -> Result<Self, Fault> {
         let mut locked = Vec::new();
         for path in files {
@@ -205,8 +209,8 @@ mod tests {
         super::super::images::create_empty(&disk, 1 << 20).expect("made");
         let files = || [disk.clone(), directory.path().join("missing")];
         drop(DiskLocks::take(files()).expect("nobody uses it"));
-        // As the guest's QEMU does: it has the disk open until its input ends. It prompts once it has it open; a lock taken before
-        // that would make it give up.
+        // As the guest's QEMU does: it has the disk open until its input ends. It prompts once it
+        // has it open; a lock taken before that would make it give up.
         let mut user = std::process::Command::new("qemu-io")
             .args(["-f", "qcow2"])
             .arg(&disk)

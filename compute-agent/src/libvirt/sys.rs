@@ -91,7 +91,8 @@ unsafe extern "C" fn free_notify(opaque: *mut c_void) {
 pub(super) fn job_operation(domain: &Domain) -> Result<Option<sys::virDomainJobOperation>, Error> {
     let (mut kind, mut count): (c_int, c_int) = (0, 0);
     let mut values: sys::virTypedParameterPtr = ptr::null_mut();
-    // SAFETY: the domain is valid as long as `domain` lives, and libvirt writes to the three variables only.
+    // SAFETY: the domain is valid as long as `domain` lives, and libvirt writes to the three
+    // variables only.
     let asked = unsafe {
         sys::virDomainGetJobStats(domain.as_ptr(), &raw mut kind, &raw mut values, &raw mut count, 0)
     };
@@ -99,7 +100,8 @@ pub(super) fn job_operation(domain: &Domain) -> Result<Option<sys::virDomainJobO
         return Err(Error::last_error());
     }
     let mut operation: c_int = 0;
-    // SAFETY: libvirt has allocated `count` values, which are freed once, and names end with a zero.
+    // SAFETY: libvirt has allocated `count` values, which are freed once, and names end with a
+    // zero.
     let found = unsafe {
         let name = sys::VIR_DOMAIN_JOB_OPERATION.as_ptr();
         let found = sys::virTypedParamsGetInt(values, count, name, &raw mut operation);

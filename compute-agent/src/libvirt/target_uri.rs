@@ -27,8 +27,8 @@ fn names_socket(query: &str) -> bool {
     query.starts_with("socket=/") && !query.contains(['&', '%'])
 }
 
-/// Whether it is a host, with or without a user before and a port behind it. `ssh` takes what begins
-/// with a hyphen for an option.
+/// Whether it is a host, with or without a user before and a port behind it. `ssh` takes what
+/// begins with a hyphen for an option.
 fn names_host(authority: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || ".-_:[]".contains(c);
     let is_part = |part: &str| !part.is_empty() && !part.starts_with('-') && part.chars().all(is_plain);

@@ -131,7 +131,8 @@ impl Cloud {
         cloud
     }
 
-    /// Ends the service as a crash of its process does for its clients, and starts it again on the same directory.
+    /// Ends the service as a crash of its process does for its clients, and starts it again on the
+    /// same directory.
     pub(crate) async fn restart_service(&mut self) {
         self.stop_service().await;
         let (serving, _) = serve(&self.data, self.address).await;

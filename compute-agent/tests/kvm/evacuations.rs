@@ -96,7 +96,8 @@ async fn a_guest_of_a_dead_host_boots_from_its_disk_on_another() {
     cloud.end().await;
 }
 
-/// Only the agent is cut off: the guest runs, and its lock on the disk is the lease that keeps it from running twice.
+/// Only the agent is cut off: the guest runs, and its lock on the disk is the lease that keeps it
+/// from running twice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs root and libvirt"]
 async fn a_fence_record_that_lies_does_not_start_a_guest_twice() {

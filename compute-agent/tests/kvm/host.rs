@@ -1,4 +1,5 @@
-//! A compute host on this machine: a libvirtd in namespaces of its own, with all its state in a directory of its own.
+//! A compute host on this machine: a libvirtd in namespaces of its own, with all its state in a
+//! directory of its own.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -162,7 +163,8 @@ fn configure(directory: &Path, name: &str, uuid: Uuid) {
     fs::write(directory.join("boot.sh"), boot_script(directory, name)).expect("written");
 }
 
-/// The first program of the host: it starts libvirtd whenever that has ended, and reaps guests that have.
+/// The first program of the host: it starts libvirtd whenever that has ended, and reaps guests that
+/// have.
 fn boot_script(directory: &Path, name: &str) -> String {
     let here = directory.display();
     let mounts = MOUNTS

@@ -1,7 +1,8 @@
-//! The agent on a real libvirtd, with real guests. Run by `cargo test -p berth-compute-agent --test kvm -- --ignored`, as root.
+//! The agent on a real libvirtd, with real guests. Run by
+//! `cargo test -p berth-compute-agent --test kvm -- --ignored`, as root.
 //!
-//! The guest is a ROM of a few hundred bytes in the BIOS's place. It says its UUID on its serial port, then counts seconds in its
-//! memory, and obeys the power button.
+//! The guest is a ROM of a few hundred bytes in the BIOS's place. It says its UUID on its serial
+//! port, then counts seconds in its memory, and obeys the power button.
 
 #![expect(clippy::print_stdout, reason = "says whether guests run on KVM")]
 
@@ -214,7 +215,8 @@ async fn what_cannot_be_built_is_reported_and_leaves_nothing() {
     assert!(!report.is_transient);
     reach(&lab, "failures", desired(id, 3, Goal::Absent, 1), State::Absent).await;
 
-    // A guest with all kinds of disks, which nobody else may read, and which does not obey the power button because it has no ROM that would.
+    // A guest with all kinds of disks, which nobody else may read, and which does not obey the
+    // power button because it has no ROM that would.
     let disks = with_disks();
     lab.service.reconcile("failures", agents_service::desired(id, 4, Goal::Running, 1, &disks)).await;
     let attached = lab.host.virsh(&["domblklist", &id.to_string()]);

@@ -61,7 +61,8 @@ fn root(cloud: &mut Cloud, host: &str, directory: &str) -> PathBuf {
     cloud.machine(host).path("instances").join(directory).join("disk.qcow2")
 }
 
-/// Writes a pattern at the beginning of a disk that no guest uses, or reads it; whether that succeeds.
+/// Writes a pattern at the beginning of a disk that no guest uses, or reads it; whether that
+/// succeeds.
 pub(crate) fn pattern(disk: &PathBuf, command: &str) -> bool {
     let mut qemu_io = Command::new("qemu-io");
     if command == "read" {

@@ -1,10 +1,11 @@
 //! Which hosts may join, and which providers belong to each.
 //!
-//! A host is a name and a UUID that belong together for as long as the host is known. When an agent joins for the first time,
-//! an operator has to have approved the host, or the issuer of a certificate that contains both. After that, the agent may write
-//! the providers that it created itself, and no others. An agent alone never takes a name or a UUID
-//! from another host, whether an agent or nova-compute will come with it: the names and UUIDs of
-//! children follow from those of their host.
+//! A host is a name and a UUID that belong together for as long as the host is known. When an agent
+//! joins for the first time, an operator has to have approved the host, or the issuer of a
+//! certificate that contains both. After that, the agent may write the providers that it created
+//! itself, and no others. An agent alone never takes a name or a UUID from another host, whether an
+//! agent or nova-compute will come with it: the names and UUIDs of children follow from those of
+//! their host.
 
 use berth_placement::{Index, Row, Writer};
 use uuid::Uuid;
@@ -17,11 +18,13 @@ use crate::state::State;
 /// The reason of a refused host that was not approved.
 const NOT_APPROVED: &str = "NOT_APPROVED";
 
-/// The rule for the names of hosts, which service, agents and readers of certificates share; an error says what is wrong.
+/// The rule for the names of hosts, which service, agents and readers of certificates share; an
+/// error says what is wrong.
 pub type HostNameRule = fn(&str) -> Result<(), String>;
 
 impl Fleet {
-    /// Approves a host: the agent with this name and UUID may join from now on. A host that is known already is no error.
+    /// Approves a host: the agent with this name and UUID may join from now on. A host that is
+    /// known already is no error.
     ///
     /// # Errors
     /// An invalid name, or a name or UUID of another host or provider.
@@ -48,7 +51,8 @@ impl Fleet {
         is_known(&self.state, name, uuid)
     }
 
-    /// Admits the host of an agent, if it is known or approved. `has_voucher`: its certificate names the host and its UUID.
+    /// Admits the host of an agent, if it is known or approved. `has_voucher`: its certificate
+    /// names the host and its UUID.
     ///
     /// # Errors
     /// As [`Self::approve_host`], or a host that is not approved.
@@ -110,8 +114,9 @@ fn check_new_name(field: &str, (name, rule): (&str, HostNameRule), state: &State
     }
 }
 
-/// Frees the name and the UUID of a new host, where another host's agent uses them for a child provider. A provider that was not
-/// created by an agent stays, and then the host cannot be approved.
+/// Frees the name and the UUID of a new host, where another host's agent uses them for a child
+/// provider. A provider that was not created by an agent stays, and then the host cannot be
+/// approved.
 fn make_way(
     index: &Index,
     writer: &mut Writer<'_>,

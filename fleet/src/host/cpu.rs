@@ -29,8 +29,9 @@ impl CpuFeatures {
         self.0.split_ascii_whitespace()
     }
 
-    /// The features that a guest has and the hypervisor of another host does not give it; none if the
-    /// features of either host are unknown. `self` are those of the guest's host, without `missing`.
+    /// The features that a guest has and the hypervisor of another host does not give it; none if
+    /// the features of either host are unknown. `self` are those of the guest's host, without
+    /// `missing`.
     pub(crate) fn lacking(&self, missing: &Self, other: &Self) -> Vec<&str> {
         if self == other || other.0.is_empty() {
             return Vec::new();

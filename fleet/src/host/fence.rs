@@ -1,7 +1,9 @@
-//! Fence records: a host that is down is cut off from power or storage, so nothing runs there any longer.
+//! Fence records: a host that is down is cut off from power or storage, so nothing runs there any
+//! longer.
 //!
-//! A host that sends no heartbeats may still run its guests. Only an operator or a fencing command knows that it does not, and the
-//! record says so. The record ends with the next heartbeat: as long as it exists, the host has sent none since.
+//! A host that sends no heartbeats may still run its guests. Only an operator or a fencing command
+//! knows that it does not, and the record says so. The record ends with the next heartbeat: as long
+//! as it exists, the host has sent none since.
 
 use berth_placement::Timestamp;
 
@@ -25,7 +27,8 @@ impl Fleet {
     /// Checks that a host may be fenced: it is down.
     ///
     /// # Errors
-    /// An unknown host, one that is up, or one whose agent may not have reconnected since the service started.
+    /// An unknown host, one that is up, or one whose agent may not have reconnected since the
+    /// service started.
     pub fn check_down(&self, name: &str, now: Moment) -> Result<(), FleetError> {
         self.known_host(name)?;
         if self.connections.is_up(name) {
@@ -88,7 +91,8 @@ impl Fleet {
         self.connections.is_up(name) && self.state.host(name).is_some_and(|host| host.fence.is_some())
     }
 
-    /// Ends the fence record of a host that is up: it says nothing about what runs there from now on.
+    /// Ends the fence record of a host that is up: it says nothing about what runs there from now
+    /// on.
     pub fn end_fence(&mut self, name: &str) {
         if !self.has_outlived_fence(name) {
             return;
@@ -100,7 +104,8 @@ impl Fleet {
         }
     }
 
-    /// Disables a host whose instances are evacuated. Its provider does not follow until [`Self::publish_status`].
+    /// Disables a host whose instances are evacuated. Its provider does not follow until
+    /// [`Self::publish_status`].
     pub(crate) fn disable_evacuated(&mut self, name: &str) {
         let Some(host) = self.state.host(name).filter(|host| host.status == HostStatus::Enabled) else {
             return;

@@ -59,8 +59,9 @@ pub struct Liveness {
 }
 
 impl Connections {
-    /// Connects an agent, and ends the session before. While another agent is connected whose last sign of life is more recent than
-    /// `patience`, none takes its place: then this returns how long ago that was.
+    /// Connects an agent, and ends the session before. While another agent is connected whose last
+    /// sign of life is more recent than `patience`, none takes its place: then this returns how
+    /// long ago that was.
     pub(crate) fn connect(
         &mut self,
         (host, boot_nonce): (&str, &str),
@@ -104,7 +105,8 @@ impl Connections {
         self.hosts.get_mut(host).filter(|known| known.session == session)
     }
 
-    /// Applies a heartbeat; returns whether the host was down before. A session that has ended changes nothing.
+    /// Applies a heartbeat; returns whether the host was down before. A session that has ended
+    /// changes nothing.
     pub(crate) fn beat(&mut self, host: &str, session: Session, disk_available_gb: u32, now: Moment) -> bool {
         let Some(known) = self.current(host, session) else { return false };
         (known.last_sign, known.last_beat, known.last_seen) = (now.monotonic, now.monotonic, now.wall);
@@ -127,8 +129,8 @@ impl Connections {
         self.hosts.get(host).map(|known| known.disk_available_gb).filter(|&gb| gb != u32::MAX)
     }
 
-    /// Ends a session. The host stays up until no heartbeat arrives for too long, unless the agent shut down gracefully.
-    /// Returns whether the host was up before and is down.
+    /// Ends a session. The host stays up until no heartbeat arrives for too long, unless the agent
+    /// shut down gracefully. Returns whether the host was up before and is down.
     pub(crate) fn disconnect(
         &mut self,
         host: &str,
@@ -149,7 +151,8 @@ impl Connections {
         self.hosts.get(host).is_some_and(|known| known.session == session)
     }
 
-    /// Marks the hosts without heartbeats for longer than the limit as down; returns those that were up before.
+    /// Marks the hosts without heartbeats for longer than the limit as down; returns those that
+    /// were up before.
     pub(crate) fn expire(&mut self, limit: Duration, now: Moment) -> Vec<String> {
         let mut expired = Vec::new();
         for (host, known) in &mut self.hosts {
@@ -179,13 +182,14 @@ impl Connections {
         })
     }
 
-    /// Notes that the agent has reported all its guests; returns whether the session is the current one.
+    /// Notes that the agent has reported all its guests; returns whether the session is the current
+    /// one.
     pub(crate) fn note_all_reported(&mut self, host: &str, session: Session) -> bool {
         self.current(host, session).map(|known| known.has_reported_all = true).is_some()
     }
 
-    /// The session of an agent that is connected and has reported all its guests. Before that, a guest that is missing may be either
-    /// lost or not built yet.
+    /// The session of an agent that is connected and has reported all its guests. Before that, a
+    /// guest that is missing may be either lost or not built yet.
     pub(crate) fn reconciled_session(&self, host: &str) -> Option<Session> {
         let known = self.hosts.get(host).filter(|known| known.is_connected && known.has_reported_all);
         known.map(|known| known.session)
@@ -224,8 +228,8 @@ mod tests {
         at_hour(12, seconds)
     }
 
-    /// An operator or NTP sets the clock: no host that sends heartbeats goes down, and none that sends none stays up, or keeps another
-    /// agent out.
+    /// An operator or NTP sets the clock: no host that sends heartbeats goes down, and none that
+    /// sends none stays up, or keeps another agent out.
     #[test]
     fn a_wall_clock_that_is_set_changes_no_liveness() {
         for hour in [10, 14] {

@@ -101,7 +101,8 @@ pub struct HypervisorInfo {
     pub agent_version: String,
     /// The port where its agent offers disks to other hosts; 0 for none.
     pub disks_port: u32,
-    /// Identifies the storage of its guests' disks: hosts with the same identity share it. Nil if it is unknown.
+    /// Identifies the storage of its guests' disks: hosts with the same identity share it. Nil if
+    /// it is unknown.
     pub storage: Uuid,
     /// How other hosts send running guests to it; `None` if they cannot.
     pub migration_target: Option<MigrationTarget>,
@@ -127,7 +128,8 @@ pub struct AgentProvider {
     pub uuid: Uuid,
     /// The traits that the agent reported.
     pub traits: Vec<String>,
-    /// Resource classes that the agent reports no longer and that are in use: nothing of them is granted.
+    /// Resource classes that the agent reports no longer and that are in use: nothing of them is
+    /// granted.
     pub retired_classes: Vec<String>,
     /// Whether the agent reports nothing of it any longer, and something of it is in use.
     pub is_retired: bool,
@@ -235,10 +237,12 @@ impl Fleet {
         stock
     }
 
-    /// Sets whether a host accepts instances. Its provider does not follow until [`Self::publish_status`].
+    /// Sets whether a host accepts instances. Its provider does not follow until
+    /// [`Self::publish_status`].
     ///
     /// # Errors
-    /// An unknown host, a long reason, or a host that is to be enabled and has not removed what is left of evacuated instances.
+    /// An unknown host, a long reason, or a host that is to be enabled and has not removed what is
+    /// left of evacuated instances.
     pub fn set_host(&mut self, name: &str, status: HostStatus, reason: &str) -> Result<(), FleetError> {
         if reason.chars().count() > 255 {
             return Err(FleetError::field("reason", "has more than 255 characters"));
@@ -256,7 +260,8 @@ impl Fleet {
 
     /// Adds the trait of disabled hosts to the host's provider, or removes it.
     ///
-    /// The caller holds the writer from before it reads the fleet, so of two changes the later one is written last.
+    /// The caller holds the writer from before it reads the fleet, so of two changes the later one
+    /// is written last.
     pub fn publish_status(&self, writer: &mut Writer<'_>, name: &str) {
         let Some(host) = self.state.hosts.get(name) else { return };
         let Some(row) = self.index.find(host.uuid) else { return };
@@ -279,7 +284,8 @@ impl Fleet {
     /// Removes a host with its providers. The caller states that nothing on it will ever run again.
     ///
     /// # Errors
-    /// An unknown host, one whose agent is connected, or one with instances, moves or other consumers.
+    /// An unknown host, one whose agent is connected, or one with instances, moves or other
+    /// consumers.
     pub fn delete_host(
         &mut self,
         writer: &mut Writer<'_>,
@@ -329,7 +335,8 @@ impl Fleet {
     fn abandon_host(&mut self, uuid: Uuid, name: &str, now: Timestamp) {
         let Some(instance) = self.instance_by_uuid(uuid) else { return };
         let migration = instance.migration().map(|migration| migration.uuid);
-        // First the capacity: as soon as its record no longer names the host, it may be scheduled on another.
+        // First the capacity: as soon as its record no longer names the host, it may be scheduled
+        // on another.
         for consumer in [Some(uuid), migration].into_iter().flatten() {
             if self.host_of_capacity(consumer).is_some_and(|host| host == name) {
                 self.release(consumer);

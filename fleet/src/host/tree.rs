@@ -42,14 +42,14 @@ pub struct ReportedProvider {
 }
 
 impl Fleet {
-    /// Applies the tree that a host's agent reported. Traits and providers that are not the agent's stay. Parts that the agent
-    /// reports no longer and that are in use are retired.
+    /// Applies the tree that a host's agent reported. Traits and providers that are not the agent's
+    /// stay. Parts that the agent reports no longer and that are in use are retired.
     ///
     /// The caller holds the writer from before it reads the fleet.
     ///
     /// # Errors
-    /// An unknown host, an invalid tree, or a provider that belongs to another host. The providers before the invalid one may have
-    /// been written.
+    /// An unknown host, an invalid tree, or a provider that belongs to another host. The providers
+    /// before the invalid one may have been written.
     pub fn set_providers(
         &mut self,
         writer: &mut Writer<'_>,
@@ -137,8 +137,8 @@ impl Fleet {
         refused.map_or(Ok(is_new), Err)
     }
 
-    /// The agent's providers when the last of `begun` could not be written. The others are the agent's, too, so they are removed
-    /// when the agent reports them no longer.
+    /// The agent's providers when the last of `begun` could not be written. The others are the
+    /// agent's, too, so they are removed when the agent reports them no longer.
     fn with_begun(&self, known: &[AgentProvider], begun: &[ReportedProvider]) -> Vec<AgentProvider> {
         let mut providers = known.to_vec();
         for (reported, place) in begun.iter().zip(1..) {
@@ -196,7 +196,8 @@ impl ReportedProvider {
         AgentProvider { traits: self.traits.clone(), retired_classes, ..AgentProvider::new(self.uuid) }
     }
 
-    /// Writes the provider as reported. Returns the further resource classes that it keeps because they are in use.
+    /// Writes the provider as reported. Returns the further resource classes that it keeps because
+    /// they are in use.
     fn write(
         &self,
         index: &Index,
@@ -291,7 +292,8 @@ fn check_names(writer: &Writer<'_>, reported: &[ReportedProvider]) -> Result<(),
     Ok(())
 }
 
-/// Checks that the agent created the providers that exist, and that the names of new providers are free.
+/// Checks that the agent created the providers that exist, and that the names of new providers are
+/// free.
 fn check_places(
     index: &Index,
     writer: &mut Writer<'_>,

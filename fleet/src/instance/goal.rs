@@ -39,7 +39,8 @@ pub enum DiskMove {
         /// The migration.
         migration: Uuid,
     },
-    /// A missing guest is built from the disks that the migration has on another host, or on its own.
+    /// A missing guest is built from the disks that the migration has on another host, or on its
+    /// own.
     Fetch {
         /// The migration.
         migration: Uuid,
@@ -48,13 +49,14 @@ pub enum DiskMove {
         /// The host that has them.
         source: String,
     },
-    /// A missing guest is built from the disks that the migration has on this host, which are no longer the migration's then.
+    /// A missing guest is built from the disks that the migration has on this host, which are no
+    /// longer the migration's then.
     TakeBack {
         /// The migration.
         migration: Uuid,
     },
-    /// A missing guest is built from its disks on the storage that the host shares with others, whichever host had them. They are the
-    /// host's from then on.
+    /// A missing guest is built from its disks on the storage that the host shares with others,
+    /// whichever host had them. They are the host's from then on.
     Adopt {
         /// The migration.
         migration: Uuid,
@@ -97,7 +99,8 @@ pub struct Transfer {
 /// How far a live migration is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TransferPhase {
-    /// The target makes disks, which the source describes. In no other phase may the target touch them.
+    /// The target makes disks, which the source describes. In no other phase may the target touch
+    /// them.
     Preparing,
     /// The source sends the guest.
     Sending,
@@ -110,7 +113,8 @@ pub enum TransferPhase {
 pub struct DesiredGuest {
     /// The host.
     pub host: String,
-    /// The UUID of the guest: that of the instance, or of its migration for disks that are set aside.
+    /// The UUID of the guest: that of the instance, or of its migration for disks that are set
+    /// aside.
     pub instance: Uuid,
     /// Generation and boots.
     pub desired: Desired,
@@ -127,7 +131,8 @@ pub struct DesiredGuest {
 }
 
 impl Instance {
-    /// The state that the host's agent is to bring the guest to; `None` if it is unknown or nothing is desired.
+    /// The state that the host's agent is to bring the guest to; `None` if it is unknown or nothing
+    /// is desired.
     #[must_use]
     pub fn goal(&self) -> Option<Goal> {
         match self.operation {
@@ -181,7 +186,8 @@ impl Instance {
         })
     }
 
-    /// Nothing of the guest is to be left on the host. A host that took disks over in an evacuation that goes on returns them.
+    /// Nothing of the guest is to be left on the host. A host that took disks over in an evacuation
+    /// that goes on returns them.
     fn leftover(&self, host: &str) -> DesiredGuest {
         let absent = self.absent(host, self.uuid);
         match self.migration() {
@@ -229,7 +235,8 @@ impl Instance {
     }
 
     fn must_exist(&self) -> bool {
-        // A target whose guest ends before it has taken the shared disks over has nothing of it yet.
+        // A target whose guest ends before it has taken the shared disks over has nothing of it
+        // yet.
         let may_be_missing = self.operation == Some(Operation::LiveSettling)
             && self.migration().is_some_and(|migration| migration.live.is_shared);
         !may_be_missing && self.operation.is_none_or(|operation| operation.rules().expects_guest())

@@ -225,7 +225,8 @@ impl Instance {
         let Location { host, leftovers, .. } = &self.location;
         let is_deleted = self.operation == Some(Operation::Delete);
         let moves = self.migration().map(|migration| {
-            // Of an instance that is to be deleted, the source may still have the disks that it set aside.
+            // Of an instance that is to be deleted, the source may still have the disks that it set
+            // aside.
             let sets_aside = migration.kind.sets_disks_aside();
             let source = (sets_aside || !is_deleted).then_some(&migration.source);
             [source, (!is_deleted).then_some(&migration.target)]
@@ -314,7 +315,8 @@ impl Fleet {
         self.state.membership(uuid)
     }
 
-    /// Changes an instance, if it exists. A change is recorded, and watchers, the scheduler and the reconciliation are notified.
+    /// Changes an instance, if it exists. A change is recorded, and watchers, the scheduler and the
+    /// reconciliation are notified.
     pub(crate) fn change_instance<T>(
         &mut self,
         uuid: Uuid,

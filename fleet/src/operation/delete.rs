@@ -7,8 +7,9 @@
 //!                   failed: tried again
 //! ```
 //!
-//! While a migration is open, the guest is first removed from source and target, then the disks that the source has set aside. In this
-//! order, no step on the guest that is still running sets disks aside after they were found to be gone.
+//! While a migration is open, the guest is first removed from source and target, then the disks
+//! that the source has set aside. In this order, no step on the guest that is still running sets
+//! disks aside after they were found to be gone.
 
 use uuid::Uuid;
 
@@ -66,20 +67,23 @@ impl Instance {
 }
 
 impl Fleet {
-    /// Forgets an instance that is to be deleted and of which no host has any remains; releases its capacity.
+    /// Forgets an instance that is to be deleted and of which no host has any remains; releases its
+    /// capacity.
     pub fn finish_deletion(&mut self, uuid: Uuid) {
         if !self.state.instance(uuid).is_some_and(|instance| instance.is_deletable()) {
             return;
         }
-        // First the capacity: a record without capacity is deleted after a crash, but capacity without a record would be lost.
+        // First the capacity: a record without capacity is deleted after a crash, but capacity
+        // without a record would be lost.
         self.release_migration(uuid);
         self.release(uuid);
         self.state.remove_instance(uuid);
         self.changed.insert(uuid);
     }
 
-    /// Notes that a host has no remains of the instance any longer, or does not exist any longer. What an instance that is to be deleted
-    /// holds there is released: another host, which is down, may be the one that it waits for.
+    /// Notes that a host has no remains of the instance any longer, or does not exist any longer.
+    /// What an instance that is to be deleted holds there is released: another host, which is down,
+    /// may be the one that it waits for.
     pub(crate) fn left_host(&mut self, uuid: Uuid, host: &str) {
         self.change_instance(uuid, |instance| instance.left_host(host));
         let is_deleted =

@@ -18,13 +18,17 @@
 //! | `evacuate_finish` | is not asked | *I*, from the disks on the shared storage, or rebuilt | nothing; the disks are returned | target, source |
 //! | evacuated (at rest) | nothing | *I* | | target, none |
 //!
-//! - Disks on storage that both hosts share are taken over: whichever host has them, they belong to one, and a host erases only
-//!   its own. A failed target returns them to the host that had them before.
-//! - The source receives nothing until the evacuation is over, so a failed one has changed nothing there. Afterwards it is a
-//!   leftover of the instance, and cannot be enabled before its agent reports that nothing is left.
-//! - The fence record is checked again when a target is claimed. A host that comes back before that ends the evacuation.
-//! - A target that is fenced itself counts as failed. Its remains do not delay the next target, but the evacuation cannot fail
-//!   before they are reported to be gone: the disks are the target's until then.
+//! - Disks on storage that both hosts share are taken over: whichever host has them, they belong to
+//!   one, and a host erases only its own. A failed target returns them to the host that had them
+//!   before.
+//! - The source receives nothing until the evacuation is over, so a failed one has changed nothing
+//!   there. Afterwards it is a leftover of the instance, and cannot be enabled before its agent
+//!   reports that nothing is left.
+//! - The fence record is checked again when a target is claimed. A host that comes back before that
+//!   ends the evacuation.
+//! - A target that is fenced itself counts as failed. Its remains do not delay the next target, but
+//!   the evacuation cannot fail before they are reported to be gone: the disks are the target's
+//!   until then.
 //! - `HostEvacuation` moves all instances of a host: none leaves before all have a claim.
 
 mod advance;

@@ -1,7 +1,8 @@
 //! Operations on instances.
 //!
-//! An instance has at most one operation in progress. Each operation is a file: its states are drawn there, and its
-//! [`Rules`] say when it may begin, what the agent is to bring about, and what a success or a failure leaves.
+//! An instance has at most one operation in progress. Each operation is a file: its states are
+//! drawn there, and its [`Rules`] say when it may begin, what the agent is to bring about, and what
+//! a success or a failure leaves.
 //!
 //! | file | operations |
 //! |---|---|
@@ -14,9 +15,9 @@
 //! | `live.rs`, `live/` | live migration, of an instance, and of all on a host |
 //! | `delete.rs` | delete |
 //!
-//! What all share: `report.rs` (an agent's report), `unexpected.rs` (guests that change without Berth), `restart.rs` (after
-//! a restart of the service). A new operation needs a variant of [`Operation`], a file with its rules, and a number in the stored
-//! records.
+//! What all share: `report.rs` (an agent's report), `unexpected.rs` (guests that change without
+//! Berth), `restart.rs` (after a restart of the service). A new operation needs a variant of
+//! [`Operation`], a file with its rules, and a number in the stored records.
 
 mod build;
 mod delete;
@@ -117,7 +118,8 @@ pub(crate) trait Rules: Sync {
         &[]
     }
 
-    /// The state that the agent is to bring the guest of the instance to; `None` while no agent has to act.
+    /// The state that the agent is to bring the guest of the instance to; `None` while no agent has
+    /// to act.
     fn goal(&self, instance: &Instance) -> Option<Goal>;
 
     /// Whether the guest boots by it.
@@ -130,15 +132,18 @@ pub(crate) trait Rules: Sync {
         true
     }
 
-    /// The state of the instance when the agent has applied the desired state and observes this one; `None` while the operation goes on.
+    /// The state of the instance when the agent has applied the desired state and observes this
+    /// one; `None` while the operation goes on.
     fn done(&self, found: GuestState) -> Option<VmState>;
 
-    /// Whether the capacity is released by a success that leaves the guest in this state, or by a failure.
+    /// Whether the capacity is released by a success that leaves the guest in this state, or by a
+    /// failure.
     fn releases_capacity(&self, _found: GuestState, _is_failure: bool) -> bool {
         false
     }
 
-    /// Applies a failure that leaves the guest in this state. The operation has ended: the instance is what its guest is.
+    /// Applies a failure that leaves the guest in this state. The operation has ended: the instance
+    /// is what its guest is.
     fn apply_failure(&self, instance: &mut Instance, found: GuestState, now: Timestamp) {
         instance.follow_failed(found, now);
     }
@@ -274,7 +279,8 @@ impl Fleet {
         self.instance_by_uuid(uuid).ok_or_else(|| not_found(uuid))
     }
 
-    /// Begins the deletion of an instance, whatever it is doing. A UUID that no instance has is no error: it is deleted already.
+    /// Begins the deletion of an instance, whatever it is doing. A UUID that no instance has is no
+    /// error: it is deleted already.
     ///
     /// # Errors
     /// An unknown name, or a locked instance.

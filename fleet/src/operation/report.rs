@@ -158,8 +158,8 @@ impl Fleet {
         }
     }
 
-    /// Advances past the generations that the agent knows, if these are later than the record's: the state was restored from a
-    /// backup. The next desired state has to be new to the agent.
+    /// Advances past the generations that the agent knows, if these are later than the record's:
+    /// the state was restored from a backup. The next desired state has to be new to the agent.
     pub(super) fn advance_past(&mut self, instance: &Instance, report: &GuestReport) {
         let known = report.generation.max(report.known_generation);
         if known > instance.desired.generation {
@@ -221,8 +221,8 @@ impl Fleet {
         }
     }
 
-    /// A host of a move has no remains of the guest. If none were expected, the instance is no longer on that host; otherwise the
-    /// host gets the desired guest again.
+    /// A host of a move has no remains of the guest. If none were expected, the instance is no
+    /// longer on that host; otherwise the host gets the desired guest again.
     fn left_leftover(&mut self, uuid: Uuid, host: &str, now: Timestamp) {
         self.left_host(uuid, host);
         self.restore_source(uuid, now);
@@ -299,7 +299,8 @@ fn check_generations(instance: &Instance, report: &GuestReport) -> Result<(), Fl
 }
 
 impl Instance {
-    /// Whether nothing is asked of its host, so that no later report will follow: what is reported is what there is.
+    /// Whether nothing is asked of its host, so that no later report will follow: what is reported
+    /// is what there is.
     fn is_given_up(&self) -> bool {
         self.vm_state == VmState::Error && self.operation.is_none() && self.migration().is_none()
     }

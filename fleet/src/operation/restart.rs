@@ -1,7 +1,8 @@
-//! Repairs what a crash left between the record of an instance and its capacity, which are committed one after the other.
+//! Repairs what a crash left between the record of an instance and its capacity, which are
+//! committed one after the other.
 //!
-//! A crash can separate a release from the record that explains it, or a claim from the record that needs it. Where the
-//! reconciliation continues by itself, nothing is to be done here.
+//! A crash can separate a release from the record that explains it, or a claim from the record that
+//! needs it. Where the reconciliation continues by itself, nothing is to be done here.
 
 use berth_placement::Timestamp;
 

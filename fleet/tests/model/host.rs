@@ -56,7 +56,8 @@ impl Guest {
         self.state != GuestState::Absent
     }
 
-    /// Takes part in a live migration. A guest that is sent runs on the other host afterwards, which the world sees to.
+    /// Takes part in a live migration. A guest that is sent runs on the other host afterwards,
+    /// which the world sees to.
     fn take_part(&mut self, goal: Goal, transfer: &Transfer, attempt: Attempt) {
         let is_sent = transfer.phase == TransferPhase::Sending;
         match (goal, self.state) {
@@ -102,8 +103,8 @@ pub(crate) struct Attempt {
     pub(crate) data: u64,
     /// The content of the disks that another host offers; `None` if it does not have them.
     pub(crate) fetched: Option<u64>,
-    /// The content of the disks on the shared storage, and the host that had them before; `None` if there are none, or if a guest
-    /// uses them.
+    /// The content of the disks on the shared storage, and the host that had them before; `None` if
+    /// there are none, or if a guest uses them.
     pub(crate) adopted: Option<(u64, usize)>,
     /// What becomes of a guest that is to be sent.
     pub(crate) sent: Sent,

@@ -1,21 +1,25 @@
 //! Random commands, reports, failures and deaths of agents against a small world of hosts.
 //!
-//! The world knows what is really on each host. An agent receives desired guests late, twice or not at all, fails, and loses its
-//! connection with the reports that were on their way. Guests change by themselves. Hosts lose their power and get it back, two of them
-//! share storage, and dead ones are evacuated. Running guests are sent to other hosts, with their disks or without. After every step:
+//! The world knows what is really on each host. An agent receives desired guests late, twice or not
+//! at all, fails, and loses its connection with the reports that were on their way. Guests change
+//! by themselves. Hosts lose their power and get it back, two of them share storage, and dead ones
+//! are evacuated. Running guests are sent to other hosts, with their disks or without. After every
+//! step:
 //!
 //! - no instance runs on two hosts;
 //! - no host erases disks that a guest on another host uses;
 //! - no host sends or receives more guests at a time than it may;
-//! - a guest that may run has capacity on its host, as its instance or as the open migration of that;
+//! - a guest that may run has capacity on its host, as its instance or as the open migration of
+//!   that;
 //! - every host with remains of an instance is one of its places;
 //! - an instance has the disks that were built for it, wherever it has moved;
 //! - an instance is counted once in the usage of its project;
 //! - only open migrations hold capacity;
 //! - no generation decreases.
 //!
-//! In the end everything is delivered, and nothing is left to do: deleted instances are forgotten, no other consumer holds
-//! capacity, and the disks of open migrations are the only ones that are set aside.
+//! In the end everything is delivered, and nothing is left to do: deleted instances are forgotten,
+//! no other consumer holds capacity, and the disks of open migrations are the only ones that are
+//! set aside.
 
 mod host;
 mod world;
@@ -60,7 +64,8 @@ enum Step {
     Delete {
         instance: usize,
     },
-    /// Moves the instance: to another flavor, if `resizes`. The target is the first with capacity, counted from `host`.
+    /// Moves the instance: to another flavor, if `resizes`. The target is the first with capacity,
+    /// counted from `host`.
     Move {
         instance: usize,
         host: usize,
@@ -86,7 +91,8 @@ enum Step {
     },
     /// Schedules what waits for a host, and forgets what is deleted.
     Reconcile,
-    /// The agent applies what it last received of an instance or of its migration, again if it has before.
+    /// The agent applies what it last received of an instance or of its migration, again if it has
+    /// before.
     Apply {
         host: usize,
         instance: usize,
@@ -95,7 +101,8 @@ enum Step {
     },
     /// The service sends the present desired guests.
     Send,
-    /// Everything on its way is delivered and applied, and so is what follows from it, so many times.
+    /// Everything on its way is delivered and applied, and so is what follows from it, so many
+    /// times.
     Deliver {
         times: usize,
         /// Hosts on which builds fail, one bit for each.
@@ -111,7 +118,8 @@ enum Step {
         instance: usize,
         state: usize,
     },
-    /// The agent loses its connection, and reports everything on a new one. A host without power gets it back.
+    /// The agent loses its connection, and reports everything on a new one. A host without power
+    /// gets it back.
     Reconnect {
         host: usize,
     },

@@ -341,7 +341,8 @@ impl World {
         }
     }
 
-    /// The host loses its power: its guests are off, and nothing reaches it until [`Self::reconnect`].
+    /// The host loses its power: its guests are off, and nothing reaches it until
+    /// [`Self::reconnect`].
     fn die(&mut self, host: usize) {
         let now = self.now();
         self.dead[host] = true;
@@ -486,7 +487,8 @@ impl World {
         }
     }
 
-    /// The host that has the disks of a guest on the storage that this host shares, and that no running guest uses.
+    /// The host that has the disks of a guest on the storage that this host shares, and that no
+    /// running guest uses.
     fn shared_disks(&self, host: usize, uuid: Uuid) -> Option<(u64, usize)> {
         let mut sharing = (0..SHARING).filter(|&other| other != host && host < SHARING);
         sharing.find_map(|other| {
@@ -647,7 +649,8 @@ impl World {
         is_due && is_bereft && host < SHARING && (0..SHARING).any(is_used)
     }
 
-    /// A guest that is here, on shared disks of another host, takes them over, as soon as it is to do so.
+    /// A guest that is here, on shared disks of another host, takes them over, as soon as it is to
+    /// do so.
     fn take_over(&mut self, host: usize, uuid: Uuid) {
         let desired = self.hosts[host].inbox.get(&uuid);
         let is_due = desired.is_some_and(|desired| matches!(desired.disks, Some(DiskMove::Adopt { .. })));
@@ -669,7 +672,8 @@ impl World {
         }
     }
 
-    /// A host that is to remove a guest erases its disks, unless they are another host's. Nobody may use them then.
+    /// A host that is to remove a guest erases its disks, unless they are another host's. Nobody
+    /// may use them then.
     fn check_erasure(&self, host: usize, uuid: Uuid) {
         let removes = self.hosts[host].inbox.get(&uuid).is_some_and(|desired| desired.goal == Goal::Absent);
         let has_disks = self.hosts[host].has(uuid).is_some_and(|guest| !guest.is_bereft);
@@ -838,8 +842,8 @@ impl World {
         }
     }
 
-    /// How many of the migrations that are still known were confirmed, were reverted, have failed after a target was tried, and are
-    /// open.
+    /// How many of the migrations that are still known were confirmed, were reverted, have failed
+    /// after a target was tried, and are open.
     pub(crate) fn outcomes(&self) -> [usize; 7] {
         let count = |matches: fn(&Migration) -> bool| self.fleet.migrations(|_, of| matches(of)).len();
         [

@@ -82,8 +82,8 @@ impl fmt::Display for StaleState {
 
 impl Look {
     /// The states that both may have seen differently: hosts or the index changed meanwhile, apart
-    /// from what nova-scheduler claimed, or hosts that were chosen have decisions that their rows do
-    /// not show yet.
+    /// from what nova-scheduler claimed, or hosts that were chosen have decisions that their rows
+    /// do not show yet.
     pub(crate) fn stale(
         &self,
         chosen: &Result<Vec<Chosen>, RpcFailure>,

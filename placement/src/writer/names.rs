@@ -117,7 +117,8 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// The version of the oldest topology that a caller may use. The published one is not replaced yet.
+    /// The version of the oldest topology that a caller may use. The published one is not replaced
+    /// yet.
     fn oldest_topology(&mut self) -> u64 {
         let published = self.topology.version();
         self.reuse.oldest(published)

@@ -188,8 +188,8 @@ impl Prepared {
             && !forbidden_aggregates.iter().filter(distinguishes_aggregate).any(is_in)
     }
 
-    /// Whether some class's unit rules refuse the amount asked for, or the class does not exist: one
-    /// answer per shape.
+    /// Whether some class's unit rules refuse the amount asked for, or the class does not exist:
+    /// one answer per shape.
     fn refused_by(&self, shape: &[Option<Units>; CLASSES]) -> bool {
         self.template.iter().any(|allocation| {
             let position = HOST_CLASSES.iter().position(|&class| class == allocation.class);

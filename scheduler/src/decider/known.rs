@@ -71,7 +71,8 @@ impl KnownHosts {
         self.cache = Cache::default();
     }
 
-    /// Compute services are upgraded while nothing else changes; requests that were prepared before are prepared again then.
+    /// Compute services are upgraded while nothing else changes; requests that were prepared before
+    /// are prepared again then.
     pub(super) fn follow_upgrades(&mut self, source: &dyn HostSource) {
         let oldest_compute = source.oldest_compute();
         if oldest_compute != self.oldest_compute {

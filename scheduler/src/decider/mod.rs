@@ -14,9 +14,9 @@
 //! Each step calls the next one:
 //!
 //! 1. [`Decider::decide`] selects the engine; with Nova's rules, `Pipeline::decide`.
-//! 2. `Pipeline::before_hosts` (`pipeline.rs`) reads the journal of the index and the changes of the
-//!    source, and updates the hosts (`KnownHosts`, `known.rs`). It adds the server group, and the
-//!    instances that hints name, from the index (`consumers.rs`).
+//! 2. `Pipeline::before_hosts` (`pipeline.rs`) reads the journal of the index and the changes of
+//!    the source, and updates the hosts (`KnownHosts`, `known.rs`). It adds the server group, and
+//!    the instances that hints name, from the index (`consumers.rs`).
 //! 3. `KnownHosts::select` takes the prepared request from the cache (`cache.rs`). For a new one,
 //!    [`FilterScheduler::prepare`](crate::FilterScheduler::prepare) runs the pre-filters, which
 //!    yield the query for allocation candidates ([`placement_query`](crate::placement_query)).

@@ -53,7 +53,8 @@ impl Pipeline {
         })
     }
 
-    /// [`Self::decide`] for one instance: the root provider of its host; `None` if there is no valid host.
+    /// [`Self::decide`] for one instance: the root provider of its host; `None` if there is no
+    /// valid host.
     pub(super) fn place(
         &mut self,
         source: &dyn HostSource,

@@ -126,9 +126,9 @@ impl Eligible {
     }
 }
 
-/// The steps of the search for one host's candidate, at most: about a millisecond. A first candidate
-/// takes some steps for each request group and provider; the limit is reached where none of very
-/// many candidates takes from the host itself.
+/// The steps of the search for one host's candidate, at most: about a millisecond. A first
+/// candidate takes some steps for each request group and provider; the limit is reached where none
+/// of very many candidates takes from the host itself.
 const HOST_WORK: u64 = 10_000;
 
 /// The request and its fallback, as far as Placement would evaluate them.

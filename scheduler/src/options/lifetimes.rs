@@ -20,8 +20,9 @@ pub struct InvalidLifetime {
 const LIFETIME: [&str; 2] = ["lifetime_s", "p50_s"];
 
 impl LifetimeFile {
-    /// Reads CSV with the columns `flavor` or `project`, or both, and `lifetime_s` or `p50_s`. Other
-    /// columns, such as other quantiles, are ignored: how far predictions are off is measured.
+    /// Reads CSV with the columns `flavor` or `project`, or both, and `lifetime_s` or `p50_s`.
+    /// Other columns, such as other quantiles, are ignored: how far predictions are off is
+    /// measured.
     ///
     /// # Errors
     /// A column is missing, or a lifetime is not a number above 0.

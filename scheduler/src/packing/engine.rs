@@ -132,7 +132,8 @@ impl PackingEngine {
         Err(PlaceError::Outrun { attempts: MAX_ATTEMPTS })
     }
 
-    /// Adds an instance that has its allocations on the host already, from before the first request.
+    /// Adds an instance that has its allocations on the host already, from before the first
+    /// request.
     pub fn adopt(&mut self, request: &PackingRequest, row: Row) {
         self.placed(request, row);
     }

@@ -160,8 +160,8 @@ mod tests {
         }
     }
 
-    /// A fleet that has seen thousands of instances come and go: those of `short` lived for an hour,
-    /// those of `long` for ten days.
+    /// A fleet that has seen thousands of instances come and go: those of `short` lived for an
+    /// hour, those of `long` for ten days.
     fn experienced() -> (HostLifetimes, i64) {
         let mut known = HostLifetimes::new(Arc::default());
         let mut now = 0;

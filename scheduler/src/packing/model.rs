@@ -151,8 +151,8 @@ mod tests {
         assert!(between > 0.2 && between < 1.0, "{between}");
     }
 
-    /// Two kinds, of an hour and of a day, within a factor of 1.5: what was learned of them explains
-    /// nearly all of the spread.
+    /// Two kinds, of an hour and of a day, within a factor of 1.5: what was learned of them
+    /// explains nearly all of the spread.
     #[test]
     fn kinds_are_learned() {
         let mut model = LifetimeModel::default();

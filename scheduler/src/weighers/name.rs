@@ -86,8 +86,8 @@ macro_rules! prepared {
 }
 
 impl WeigherName {
-    /// Every weigher, each at the place of its number, `name as usize`. Those that Nova does not have
-    /// are not in [`Self::ALL`].
+    /// Every weigher, each at the place of its number, `name as usize`. Those that Nova does not
+    /// have are not in [`Self::ALL`].
     pub(super) const EVERY: [Self; 14] = [
         Self::ServerGroupSoftAffinityWeigher,
         Self::ServerGroupSoftAntiAffinityWeigher,
@@ -105,8 +105,8 @@ impl WeigherName {
         Self::LifetimeWeigher,
     ];
 
-    /// Those of Nova, in alphabetical order of its modules. Nova's own order is that of its files on
-    /// disk.
+    /// Those of Nova, in alphabetical order of its modules. Nova's own order is that of its files
+    /// on disk.
     pub const ALL: [Self; 13] = [
         Self::ServerGroupSoftAffinityWeigher,
         Self::ServerGroupSoftAntiAffinityWeigher,

@@ -1,5 +1,6 @@
-//! Devices that Placement counts as child providers (`[filter_scheduler] pci_in_placement`): filters
-//! judge the allocation candidates of a decision, which say what provider a device comes from.
+//! Devices that Placement counts as child providers (`[filter_scheduler] pci_in_placement`):
+//! filters judge the allocation candidates of a decision, which say what provider a device comes
+//! from.
 
 use std::sync::Arc;
 

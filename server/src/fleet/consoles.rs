@@ -58,7 +58,8 @@ impl Consoles {
         Some(Asked { consoles: self, request, answer })
     }
 
-    /// Passes on what an agent has answered. What nobody waits for, or another host was asked for, is dropped.
+    /// Passes on what an agent has answered. What nobody waits for, or another host was asked for,
+    /// is dropped.
     fn answer(&self, host: &str, reply: v1::ConsoleReply) {
         let mut waiting = self.waiting();
         if waiting.get(&reply.request).is_some_and(|asked| asked.host == host)
@@ -79,7 +80,8 @@ impl FleetHandle {
     /// The latest bytes of the console output of an instance's guest, from the agent of its host.
     ///
     /// # Errors
-    /// There is no such instance; it is on no host; the host's agent does not answer, or has no output.
+    /// There is no such instance; it is on no host; the host's agent does not answer, or has no
+    /// output.
     pub(crate) async fn console_log(
         self: &Arc<Self>,
         named: Named<'_>,

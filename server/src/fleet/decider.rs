@@ -1,5 +1,5 @@
-//! The decider of a fleet: it translates the fleet's requests for the [`Decider`] of the crate `scheduler`, and names the hosts of
-//! its decisions.
+//! The decider of a fleet: it translates the fleet's requests for the [`Decider`] of the crate
+//! `scheduler`, and names the hosts of its decisions.
 
 use std::sync::Arc;
 
@@ -65,7 +65,8 @@ impl FleetDecider {
         Self { index, decider, tie_breaker: ChaCha8Rng::seed_from_u64(seed) }
     }
 
-    /// Chooses hosts, and claims what the instances need there for all of them, or for none. A dry run claims nothing.
+    /// Chooses hosts, and claims what the instances need there for all of them, or for none. A dry
+    /// run claims nothing.
     pub(super) fn decide(
         &mut self,
         hosts: &dyn HostSource,
@@ -104,7 +105,8 @@ impl FleetDecider {
         self.decider.case(hosts, spec, group, now).map_err(refusal)
     }
 
-    /// Where the instances are that hold their resources already; nothing if one of them holds none.
+    /// Where the instances are that hold their resources already; nothing if one of them holds
+    /// none.
     pub(super) fn held(&self, instances: &[Uuid]) -> Option<Vec<Placement>> {
         let topology = self.index.topology();
         let held = |&instance: &Uuid| {

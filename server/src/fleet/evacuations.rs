@@ -57,7 +57,8 @@ impl FleetHandle {
         }
     }
 
-    /// Evacuates an instance. The target is claimed when this returns; its agent receives what follows.
+    /// Evacuates an instance. The target is claimed when this returns; its agent receives what
+    /// follows.
     pub(crate) fn evacuate_instance(
         &self,
         named: Named<'_>,
@@ -84,7 +85,8 @@ impl FleetHandle {
         }
     }
 
-    /// Evacuates all instances of a host, or none. If an evacuation of it is in progress, returns that one.
+    /// Evacuates all instances of a host, or none. If an evacuation of it is in progress, returns
+    /// that one.
     pub(crate) fn evacuate_host(
         &self,
         name: &str,
@@ -98,7 +100,8 @@ impl FleetHandle {
         self.prove_new(name, &run, is_new)
     }
 
-    /// Live-migrates all instances of a host that run, or none. If a live evacuation of it is in progress, returns that one.
+    /// Live-migrates all instances of a host that run, or none. If a live evacuation of it is in
+    /// progress, returns that one.
     pub(crate) fn evacuate_host_live(
         &self,
         name: &str,

@@ -1,8 +1,9 @@
 //! The owner of the fleet.
 //!
-//! Everything else sends commands to the fleet, or looks at it, through a [`FleetHandle`]. A command runs to its end while the
-//! handle holds the fleet; its records are committed together, in order with the changes of the index. A command that needs the index's
-//! writer locks it before the fleet.
+//! Everything else sends commands to the fleet, or looks at it, through a [`FleetHandle`]. A
+//! command runs to its end while the handle holds the fleet; its records are committed together, in
+//! order with the changes of the index. A command that needs the index's writer locks it before the
+//! fleet.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -47,7 +48,8 @@ pub(crate) struct FleetHandle {
 }
 
 impl FleetHandle {
-    /// A fleet with the records that were stored beside the index. Its changes go to the queue from now on.
+    /// A fleet with the records that were stored beside the index. Its changes go to the queue from
+    /// now on.
     pub(crate) fn new(
         index: Arc<Index>,
         queue: Option<Arc<Queue>>,
@@ -127,7 +129,8 @@ impl FleetHandle {
         outcome
     }
 
-    /// Runs commands while the writer of the index is held: what they read of provider trees stays until they have written.
+    /// Runs commands while the writer of the index is held: what they read of provider trees stays
+    /// until they have written.
     pub(super) fn with_writer<T>(&self, run: impl FnOnce(&mut Writer<'_>) -> T) -> T {
         run(&mut self.index.write_at(now()))
     }
@@ -157,13 +160,15 @@ impl FleetHandle {
         self.due_receiver.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Follows instances that change. A receiver that is too far behind gets an error, and looks at all instances.
+    /// Follows instances that change. A receiver that is too far behind gets an error, and looks at
+    /// all instances.
     pub(crate) fn watch(&self) -> broadcast::Receiver<Uuid> {
         self.changed.subscribe()
     }
 
-    /// The index and the fleet at one moment: what a crash at that moment would leave. Of two different moments, an instance that was
-    /// created or deleted in between would have a record without capacity, or capacity without a record.
+    /// The index and the fleet at one moment: what a crash at that moment would leave. Of two
+    /// different moments, an instance that was created or deleted in between would have a record
+    /// without capacity, or capacity without a record.
     pub(crate) fn moment(&self) -> (Snapshot, FleetState) {
         let (snapshot, fleet) = self.index.snapshot_with(|| self.lock());
         (snapshot, FleetState(fleet.state().clone()))

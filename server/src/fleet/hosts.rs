@@ -31,7 +31,8 @@ impl FleetHandle {
         })
     }
 
-    /// Connects an agent until it leaves. `has_voucher`: its certificate names the host and its UUID.
+    /// Connects an agent until it leaves. `has_voucher`: its certificate names the host and its
+    /// UUID.
     pub(crate) fn join(
         &self,
         hello: &v1::Hello,
@@ -148,7 +149,8 @@ impl FleetHandle {
         name: &str,
         change: &AggregateChange,
     ) -> Result<Aggregate, FleetError> {
-        // A decision uses either the zones of before, and its claim is visible here, or the zones of afterwards.
+        // A decision uses either the zones of before, and its claim is visible here, or the zones
+        // of afterwards.
         let _decider = self.lock_decider();
         self.with_writer(|writer| {
             let (aggregate, moved): (_, BTreeSet<String>) =

@@ -65,8 +65,8 @@ impl FleetHandle {
         self.schedule(&ask, true).is_ok()
     }
 
-    /// Of a live migration, only hosts that can receive the guest now are targets. The instances of a host that is evacuated wait for
-    /// their targets.
+    /// Of a live migration, only hosts that can receive the guest now are targets. The instances of
+    /// a host that is evacuated wait for their targets.
     pub(super) fn only_receivers(&self, instance: &Instance, migration: &Migration, ask: &mut Ask) {
         if migration.kind != MigrationKind::Live {
             return;

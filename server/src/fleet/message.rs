@@ -269,7 +269,8 @@ pub(crate) fn image(image: &Image) -> v1::Image {
 pub(crate) fn read_image(v1::Image { name, properties }: v1::Image) -> Image {
     Image { name, properties: properties.into_iter().collect() }
 }
-/// Characters of a hypervisor's error that are kept. Each instance keeps many, in every record of it.
+/// Characters of a hypervisor's error that are kept. Each instance keeps many, in every record of
+/// it.
 const KEPT: usize = 500;
 
 /// The beginning of an error, which names the cause as a rule.

@@ -1,14 +1,16 @@
 //! The fleet of a service: the crate `fleet` with its surroundings.
 //!
-//! The crate [`berth_fleet`] decides what follows from commands and reports. This module gives it times and UUIDs, stores its
-//! records, makes decisions for its instances, and exchanges messages with agents.
+//! The crate [`berth_fleet`] decides what follows from commands and reports. This module gives it
+//! times and UUIDs, stores its records, makes decisions for its instances, and exchanges messages
+//! with agents.
 //!
 //! From a request to a running guest, in the order of the calls:
 //!
 //! 1. `FleetHandle::create_instances` (`instances.rs`) records the instances, by a command of the
 //!    fleet.
 //! 2. `FleetHandle::schedule` (`schedule.rs`) checks owner, zone and group. The decider
-//!    (`decider.rs`) chooses hosts and claims capacity; the fleet records each host (`Fleet::spawn`).
+//!    (`decider.rs`) chooses hosts and claims capacity; the fleet records each host
+//!    (`Fleet::spawn`).
 //! 3. A changed record makes its instance due (`FleetHandle::publish`, `handle.rs`). The loop
 //!    (`reconcile.rs`) waits until the record is on disk, and puts the desired guest into the
 //!    outbox of the host (`outbox.rs`).

@@ -10,10 +10,11 @@ use super::ask::Ask;
 use super::handle::new_uuid;
 
 impl FleetHandle {
-    /// Moves an instance: to another flavor, or to another host. The target is claimed when this returns; the agents receive what
-    /// follows.
+    /// Moves an instance: to another flavor, or to another host. The target is claimed when this
+    /// returns; the agents receive what follows.
     ///
-    /// The move is recorded before its claim, so one that a crash leaves without a target gets one after the next start.
+    /// The move is recorded before its claim, so one that a crash leaves without a target gets one
+    /// after the next start.
     pub(crate) fn move_instance(
         &self,
         named: Named<'_>,
@@ -61,7 +62,8 @@ impl FleetHandle {
         }
     }
 
-    /// Chooses a target for the open migration and claims it, and gives the migration what the instance holds.
+    /// Chooses a target for the open migration and claims it, and gives the migration what the
+    /// instance holds.
     pub(super) fn claim_target(&self, instance: &Instance) -> Result<String, FleetError> {
         let Some(migration) = instance.migration() else {
             return Err(FleetError::precondition("WRONG_STATE", "the instance does not move any longer"));

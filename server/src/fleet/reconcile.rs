@@ -1,8 +1,9 @@
 //! The loop that brings instances to their desired state.
 //!
-//! It looks at an instance whenever its record has changed, and from time to time at all unfinished ones, and takes the next step
-//! that follows from the record. Each step is idempotent, and an agent receives a desired guest only when the record is
-//! durable. So after a crash the loop continues from the records, and no host has a guest that the records do not know.
+//! It looks at an instance whenever its record has changed, and from time to time at all unfinished
+//! ones, and takes the next step that follows from the record. Each step is idempotent, and an
+//! agent receives a desired guest only when the record is durable. So after a crash the loop
+//! continues from the records, and no host has a guest that the records do not know.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -69,8 +70,9 @@ async fn run_epoch(service: &Service, epoch: &Arc<Epoch>) {
 }
 
 impl FleetHandle {
-    /// Applies what follows from the time: hosts that are down, parts of trees that have become free, moves whose window has
-    /// passed. All unfinished instances are due in a `round`, and when a host has come up.
+    /// Applies what follows from the time: hosts that are down, parts of trees that have become
+    /// free, moves whose window has passed. All unfinished instances are due in a `round`, and when
+    /// a host has come up.
     fn check_hosts(&self, round: bool) {
         let has_risen = self.observe(|fleet, now| {
             fleet.expire_hosts(now);
@@ -128,7 +130,8 @@ impl FleetHandle {
         instance.desired_guests().into_iter().map(message).collect()
     }
 
-    /// Takes the next step of an instance that needs no agent: schedules it, or finishes its deletion.
+    /// Takes the next step of an instance that needs no agent: schedules it, or finishes its
+    /// deletion.
     fn take_step(&self, uuid: Uuid) {
         let instance = self.read(|fleet| {
             let instance = fleet.state().instance(uuid).filter(|_| !fleet.is_placing(uuid));

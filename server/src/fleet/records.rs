@@ -1,8 +1,9 @@
 //! The stored records of a fleet, as protobuf messages.
 //!
-//! The rules for changes are those of `message.rs` in the crate `store`: a field keeps its number and meaning forever, and a new
-//! field means by its absence what was true before. Times are microseconds since 1970, UUIDs 16 bytes. The types of the crate
-//! `fleet` are independent of these; `convert.rs` translates.
+//! The rules for changes are those of `message.rs` in the crate `store`: a field keeps its number
+//! and meaning forever, and a new field means by its absence what was true before. Times are
+//! microseconds since 1970, UUIDs 16 bytes. The types of the crate `fleet` are independent of
+//! these; `convert.rs` translates.
 
 mod convert;
 mod evacuation;
@@ -141,7 +142,8 @@ pub(super) struct StoredAgentProvider {
     pub(super) uuid: Vec<u8>,
     #[prost(string, repeated, tag = "2")]
     pub(super) traits: Vec<String>,
-    /// Resource classes that the agent reports no longer and that are in use: nothing of them is granted.
+    /// Resource classes that the agent reports no longer and that are in use: nothing of them is
+    /// granted.
     #[prost(string, repeated, tag = "3")]
     pub(super) retired_classes: Vec<String>,
     /// Whether the agent reports nothing of it any longer, and something of it is in use.

@@ -31,8 +31,8 @@ impl FleetHandle {
         self.decider.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Chooses hosts for the instances. Unless it is a `dry` run, claims capacity for all of them, or for none; if they hold capacity
-    /// already, returns where.
+    /// Chooses hosts for the instances. Unless it is a `dry` run, claims capacity for all of them,
+    /// or for none; if they hold capacity already, returns where.
     pub(crate) fn schedule(&self, ask: &Ask, dry: bool) -> Result<Vec<NamedPlacement>, FleetError> {
         check(ask)?;
         self.check_owner(ask)?;
@@ -61,7 +61,8 @@ impl FleetHandle {
         decided.map(named)
     }
 
-    /// Records those of the instances that hold nothing yet as members of the group; returns what they were before.
+    /// Records those of the instances that hold nothing yet as members of the group; returns what
+    /// they were before.
     fn join_group(&self, instances: &[Uuid], group: Option<Uuid>) -> Vec<(Uuid, Option<Uuid>)> {
         // Most requests change no membership.
         let changes = |fleet: &Fleet| instances.iter().any(|&uuid| fleet.state().membership(uuid) != group);
@@ -71,8 +72,8 @@ impl FleetHandle {
         self.command(|fleet, _| fleet.join_group(instances, group))
     }
 
-    /// Checks that none of the instances belongs to another project, as an instance or as a consumer with allocations: the
-    /// caller would learn its host, or claim capacity in its name.
+    /// Checks that none of the instances belongs to another project, as an instance or as a
+    /// consumer with allocations: the caller would learn its host, or claim capacity in its name.
     fn check_owner(&self, ask: &Ask) -> Result<(), FleetError> {
         let belongs_to_other = |fleet: &Fleet, uuid: Uuid| match fleet.state().instance(uuid) {
             Some(known) => known.spec.project != ask.project,
@@ -94,8 +95,8 @@ impl FleetHandle {
         Ok(Some(uuid.into()))
     }
 
-    /// Checks the zone of the request. No aggregate makes the default zone, and Nova would search all zones then; so hosts of
-    /// other zones are excluded by name.
+    /// Checks the zone of the request. No aggregate makes the default zone, and Nova would search
+    /// all zones then; so hosts of other zones are excluded by name.
     fn in_zone<'a>(&self, ask: &'a Ask) -> Result<Cow<'a, Ask>, FleetError> {
         let zone = &ask.availability_zone.zone;
         if zone.is_empty() {

@@ -15,7 +15,8 @@ pub(super) enum Access {
     Join,
 }
 
-/// Methods whose clients send more than one message. Between two of them, they may be silent for as long as they like.
+/// Methods whose clients send more than one message. Between two of them, they may be silent for as
+/// long as they like.
 const STREAMING: [&str; 3] = [
     "/berth.v1.Agents/Join",
     "/berth.v1.Scheduler/ScheduleStream",

@@ -179,7 +179,8 @@ async fn turn(
     None
 }
 
-/// Logs that an agent has another version than the service: it works, and does not do what the later one of both has in addition.
+/// Logs that an agent has another version than the service: it works, and does not do what the
+/// later one of both has in addition.
 fn note_version(hello: &v1::Hello, own: &str) {
     let agent = hello.hypervisor.as_ref().map_or("", |known| &known.agent_version);
     if !agent.is_empty() && agent != own {

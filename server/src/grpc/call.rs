@@ -1,4 +1,5 @@
-//! The path of a unary call, which is that of a REST request: a response waits until the state that it shows is durable.
+//! The path of a unary call, which is that of a REST request: a response waits until the state that
+//! it shows is durable.
 
 use std::sync::Arc;
 
@@ -35,8 +36,8 @@ pub(crate) async fn read<Q, A: Message, E: Into<Status>>(
     answer(service, request, Purpose::Read, work).await
 }
 
-/// Handles a call that may change something. A change stays, even if the client no longer waits for the response. The audit log
-/// names what the request is about.
+/// Handles a call that may change something. A change stays, even if the client no longer waits for
+/// the response. The audit log names what the request is about.
 pub(crate) async fn write<Q: Audited, A: Message, E: Into<Status>>(
     service: &Service,
     request: Request<Q>,

@@ -147,7 +147,8 @@ impl<S> Guarded<S> {
         lease.map_err(|exceeded| too_much_in_flight(in_flight, exceeded))
     }
 
-    /// The certificate whose revocation ends the streams of a call; none without a list of revoked certificates.
+    /// The certificate whose revocation ends the streams of a call; none without a list of revoked
+    /// certificates.
     fn revoked(&self, request: &Request<Body>) -> Option<Revocable> {
         let (revocations, chain) = (self.revocations.clone()?, chain(request.extensions())?);
         Some(Revocable { revocations, key: CallerKey::noted(request.extensions()).0, chain })

@@ -1,8 +1,9 @@
 //! The caller: the role that a client's certificate gives it.
 //!
-//! A certificate has exactly one URI among its names that begins with `berth:`. It is `berth://role/operator`,
-//! `berth://role/service` or `berth://role/reader`, or `berth://agent/` and the name of the agent's host, with or without the host's
-//! UUID behind another slash. That the certificate is genuine, TLS has found out already.
+//! A certificate has exactly one URI among its names that begins with `berth:`. It is
+//! `berth://role/operator`, `berth://role/service` or `berth://role/reader`, or `berth://agent/`
+//! and the name of the agent's host, with or without the host's UUID behind another slash. That the
+//! certificate is genuine, TLS has found out already.
 
 use std::sync::Arc;
 
@@ -176,8 +177,8 @@ impl Caller {
         }
     }
 
-    /// Checks that it may speak for a host; returns whether it also vouches for it: operators do, and certificates with the host's
-    /// UUID.
+    /// Checks that it may speak for a host; returns whether it also vouches for it: operators do,
+    /// and certificates with the host's UUID.
     pub(crate) fn speaks_for(&self, hello: &Hello) -> Result<bool, Status> {
         let Hello { host, host_uuid, .. } = hello;
         let refuse =

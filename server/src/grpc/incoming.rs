@@ -15,8 +15,8 @@ use crate::server::nodelay;
 /// Connections that were accepted and are not served yet.
 const WAITING: usize = 64;
 
-/// The listener's connections, until they are not wanted any more. When none can be accepted (too many files are open, most
-/// often), some end.
+/// The listener's connections, until they are not wanted any more. When none can be accepted (too
+/// many files are open, most often), some end.
 pub(super) fn plain(listener: TcpListener, open: Connections) -> ReceiverStream<io::Result<Prompt>> {
     let (accepted, connections) = mpsc::channel(WAITING);
     tokio::spawn(async move {

@@ -1,10 +1,11 @@
-//! Bodies of calls: unfinished messages have bounds of bytes and time, and answers are counted until they are read.
+//! Bodies of calls: unfinished messages have bounds of bytes and time, and answers are counted
+//! until they are read.
 //!
-//! A message is collected before it is decoded. Clients that begin messages and do not finish them would fill the memory, on
-//! one connection or on many. So the bytes of unfinished messages count for their connection and for their caller, and a
-//! message has to be finished in time. The first bytes of a message are not counted: what a call
-//! counts by itself covers them. They are collected here, because tonic would reserve the whole
-//! length of a message when it begins.
+//! A message is collected before it is decoded. Clients that begin messages and do not finish them
+//! would fill the memory, on one connection or on many. So the bytes of unfinished messages count
+//! for their connection and for their caller, and a message has to be finished in time. The first
+//! bytes of a message are not counted: what a call counts by itself covers them. They are collected
+//! here, because tonic would reserve the whole length of a message when it begins.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -370,7 +371,8 @@ impl<T: Unpin> HttpBody for HeldStream<T> {
     }
 }
 
-/// A body that ends at an event: that of a request with an error, that of a response with a status for the client.
+/// A body that ends at an event: that of a request with an error, that of a response with a status
+/// for the client.
 pub(super) struct Ended {
     /// `None` when it has ended.
     body: Option<Body>,
@@ -538,8 +540,8 @@ mod tests {
         assert!(body.frame().await.is_none());
     }
 
-    /// A regression: with a window of one byte, an answer was counted until HTTP/2 had taken it from
-    /// the body, and stayed in memory.
+    /// A regression: with a window of one byte, an answer was counted until HTTP/2 had taken it
+    /// from the body, and stayed in memory.
     #[tokio::test]
     async fn an_answer_counts_until_it_is_sent() {
         let budget = Budget::new(100, 100);

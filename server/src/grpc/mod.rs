@@ -1,8 +1,9 @@
 //! The gRPC API: the services of `berth.v1` over the same [`Service`] that answers REST.
 //!
-//! A call passes through the [`guard`], which identifies the caller ([`identity`]) and checks the access table ([`access`]). One
-//! function in the service's directory responds, through [`call`], which checks the deadline and the store, and delays the
-//! response until the state that it shows is durable.
+//! A call passes through the [`guard`], which identifies the caller ([`identity`]) and checks the
+//! access table ([`access`]). One function in the service's directory responds, through [`call`],
+//! which checks the deadline and the store, and delays the response until the state that it shows
+//! is durable.
 //!
 //! A new service needs its rows in the table of [`access`] and a line in [`routes`].
 
@@ -71,7 +72,8 @@ pub enum BindError {
 }
 
 impl Grpc {
-    /// Checks that calls may be served on the address: without certificates, only loopback addresses.
+    /// Checks that calls may be served on the address: without certificates, only loopback
+    /// addresses.
     ///
     /// # Errors
     /// [`BindError::Open`].
@@ -101,7 +103,8 @@ impl Grpc {
         self.listener.local_addr()
     }
 
-    /// Serves until `stop` is done, then finishes the calls that have begun, for at most the time of `grace`.
+    /// Serves until `stop` is done, then finishes the calls that have begun, for at most the time
+    /// of `grace`.
     pub async fn run(self, stop: impl Future<Output = ()>, grace: Duration) {
         let (stopping, has_stopped) = watch::channel(false);
         let revocations = self.tls.as_ref().and_then(|tls| tls.revocations.clone());
@@ -188,16 +191,18 @@ fn reflection()
         .expect("descriptors that were compiled with the program can be read")
 }
 
-/// How connections behave: many small calls, batches of a few megabytes, and thousands of agents that mostly say nothing.
+/// How connections behave: many small calls, batches of a few megabytes, and thousands of agents
+/// that mostly say nothing.
 ///
-/// Windows are bounds, not buffers: an idle connection takes no memory for them. They are wide enough for a batch to
-/// arrive without waiting for permission.
+/// Windows are bounds, not buffers: an idle connection takes no memory for them. They are wide
+/// enough for a batch to arrive without waiting for permission.
 fn settings() -> Server {
     const STREAM_WINDOW: u32 = 1 << 20;
     const CONNECTION_WINDOW: u32 = 4 << 20;
     const STREAMS: u32 = 1024;
     const HEAD_BYTES: u32 = 16 << 10;
-    // Finds out whose machine is gone without a word. Ten thousand agents make some 300 pings a second.
+    // Finds out whose machine is gone without a word. Ten thousand agents make some 300 pings a
+    // second.
     const PING: Duration = Duration::from_secs(30);
     const PONG: Duration = Duration::from_secs(20);
     Server::builder()

@@ -1,4 +1,5 @@
-//! Certificates: the server's own, and whose clients are believed. They can be replaced while it runs.
+//! Certificates: the server's own, and whose clients are believed. They can be replaced while it
+//! runs.
 
 use std::fmt;
 use std::path::Path;

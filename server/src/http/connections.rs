@@ -99,7 +99,8 @@ pub(crate) enum Holder {
     /// The system does not say where the connection comes from.
     #[default]
     Unknown,
-    /// The clients of an address, as [`one_address`] counts them, until a request identifies its caller.
+    /// The clients of an address, as [`one_address`] counts them, until a request identifies its
+    /// caller.
     Address(IpAddr),
     /// A caller that was identified: a user, or a certificate.
     Caller(Arc<str>),
@@ -134,7 +135,8 @@ struct State {
     period: Arc<AtomicUsize>,
 }
 
-/// The periods that are distinguished: the current one, the one before, and one that nothing may be left of.
+/// The periods that are distinguished: the current one, the one before, and one that nothing may be
+/// left of.
 const PERIODS: usize = 3;
 
 /// What would be lost with a connection, in the order in which connections end.

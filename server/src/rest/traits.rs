@@ -31,7 +31,8 @@ pub(super) fn list(call: &Call<'_>) -> Result<Reply, Failure> {
     Ok(answer(call, &topology, chosen.map(|(number, _)| TraitId(number)), None))
 }
 
-/// `in:A,B` or `startswith:A`, where `A` is a pattern of SQL. Any other word before the colon filters nothing, as in the original.
+/// `in:A,B` or `startswith:A`, where `A` is a pattern of SQL. Any other word before the colon
+/// filters nothing, as in the original.
 enum NameFilter<'query> {
     In(Vec<&'query str>),
     Prefix(Like<'query>),

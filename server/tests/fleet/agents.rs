@@ -103,7 +103,8 @@ async fn a_host_has_a_name_that_requests_can_write() {
     }
 }
 
-/// `ignore_hosts` takes `H1` for `h1`, so an instance that was shelved on one of them could never return.
+/// `ignore_hosts` takes `H1` for `h1`, so an instance that was shelved on one of them could never
+/// return.
 #[tokio::test(flavor = "multi_thread")]
 async fn hosts_do_not_differ_in_case_alone() {
     let mut cloud = Cloud::new().await;
@@ -339,7 +340,8 @@ async fn a_class_that_vanishes_in_use_refuses_no_tree() {
     cloud.until_host("h1", |host| !host.inventories.contains_key("CUSTOM_GOLD")).await;
 }
 
-/// An agent sent Hello with the UUID of a provider that was made over REST: it joined and gave it a million vCPUs.
+/// An agent sent Hello with the UUID of a provider that was made over REST: it joined and gave it a
+/// million vCPUs.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_takes_no_provider_that_others_made() {
     let mut cloud = Cloud::new().await;
@@ -472,8 +474,8 @@ async fn a_child_yields_its_name_to_the_one_that_replaces_it() {
     assert!(host.machine.lock().unwrap().refusals.is_empty());
 }
 
-/// Two agents with one name and UUID displaced each other for ever: new guests ran on both, and those that one of them did not
-/// know went to ERROR.
+/// Two agents with one name and UUID displaced each other for ever: new guests ran on both, and
+/// those that one of them did not know went to ERROR.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cloned_host_is_refused_while_the_first_is_connected() {
     let mut cloud = Cloud::new().await;
@@ -501,7 +503,8 @@ async fn a_cloned_host_is_refused_while_the_first_is_connected() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert_eq!(reason(&join("clone").await.err().unwrap()), "OTHER_AGENT");
-    // An agent that is silent for long enough, or shuts down, can be replaced: as a rule by its own restart.
+    // An agent that is silent for long enough, or shuts down, can be replaced: as a rule by its own
+    // restart.
     again.machine.lock().unwrap().is_faint = true;
     let mut next = None;
     for _ in 0..1000 {

@@ -359,7 +359,8 @@ async fn an_affinity_group_leaves_its_host_together() {
     cloud.service.index().check().unwrap();
 }
 
-/// The targets of an evacuation fail: the next host is claimed, also when a target is fenced in turn.
+/// The targets of an evacuation fail: the next host is claimed, also when a target is fenced in
+/// turn.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_target_that_dies_is_replaced() {
     let mut cloud = Cloud::new().await;

@@ -372,7 +372,8 @@ async fn no_generation_that_an_agent_knows_makes_an_instance_undeletable() {
     }
 }
 
-/// A regression: 50 guests whose errors changed with each report took 4 GB and displaced all events.
+/// A regression: 50 guests whose errors changed with each report took 4 GB and displaced all
+/// events.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_error_that_changes_with_each_report_displaces_no_event() {
     let mut cloud = Cloud::new().await;

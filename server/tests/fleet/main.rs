@@ -1,4 +1,5 @@
-//! Fleets over gRPC, with scripted agents: they apply a desired guest at once, or fail as the test sets them up.
+//! Fleets over gRPC, with scripted agents: they apply a desired guest at once, or fail as the test
+//! sets them up.
 
 mod agents;
 mod aggregates;

@@ -30,7 +30,8 @@ pub(crate) struct Machine {
     pub(crate) is_stuck: bool,
     /// Identifies its storage; empty for storage of its own.
     pub(crate) storage: String,
-    /// Whether a guest elsewhere uses the disks on the shared storage, whatever a fence record says.
+    /// Whether a guest elsewhere uses the disks on the shared storage, whatever a fence record
+    /// says.
     pub(crate) disks_are_in_use: bool,
     /// How other hosts send guests to it; none if they cannot.
     pub(crate) migration_target: Option<v1::MigrationTarget>,
@@ -350,7 +351,8 @@ impl Machine {
         }
     }
 
-    /// Takes part in a live migration. What is sent is on its way until the test says what becomes of it.
+    /// Takes part in a live migration. What is sent is on its way until the test says what becomes
+    /// of it.
     fn take_part(&mut self, desired: &v1::DesiredGuest) -> Option<v1::GuestReport> {
         let known = self.guests.get(&desired.instance);
         let mut report = known.cloned().unwrap_or_default();

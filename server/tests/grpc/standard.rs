@@ -55,8 +55,8 @@ async fn health_is_reported_as_a_whole_and_by_service() {
     assert_eq!(client.check(unknown).await.unwrap_err().code(), Code::NotFound);
 }
 
-/// The fleet was reconciled by the listener: without it, hosts did not expire, and `/readyz` did not
-/// show it.
+/// The fleet was reconciled by the listener: without it, hosts did not expire, and `/readyz` did
+/// not show it.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_fleet_outlives_the_listener_and_readiness_shows_what_has_ended() {
     let service = Arc::new(Service::new(options()));

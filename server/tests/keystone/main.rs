@@ -1,5 +1,5 @@
-//! Tokens of a Keystone that is played by a few lines of Rust, faithful in statuses, headers and bodies.
-//! `cargo xtask keystone` asks the real one.
+//! Tokens of a Keystone that is played by a few lines of Rust, faithful in statuses, headers and
+//! bodies. `cargo xtask keystone` asks the real one.
 
 #![allow(
     clippy::disallowed_methods,
@@ -252,7 +252,8 @@ fn settings_that_cannot_be_are_named() {
     assert!(!format!("{good:?}").contains(PASSWORD));
 }
 
-/// A thousand unknown tokens from one address delay neither known nor new valid tokens from another one.
+/// A thousand unknown tokens from one address delay neither known nor new valid tokens from another
+/// one.
 #[test]
 fn unknown_tokens_of_one_address_delay_no_other_client() {
     let keystone = FakeKeystone::start();
@@ -280,7 +281,8 @@ fn unknown_tokens_of_one_address_delay_no_other_client() {
             })
             .collect();
         tokio::task::block_in_place(|| keystone.until_under_way(12));
-        // Keystone answers no question of the flood, so a client that waits for one waits until the timeout.
+        // Keystone answers no question of the flood, so a client that waits for one waits until the
+        // timeout.
         for number in 0..20 {
             auth.identify(&headers("good-0"), "192.0.2.1", pending()).await.unwrap();
             auth.identify(&headers(&format!("good-{number}")), "192.0.2.1", pending()).await.unwrap();
@@ -326,9 +328,9 @@ fn a_new_token_need_not_wait_for_all_unknown_ones_of_its_address() {
     });
 }
 
-/// A flood of new unknown tokens that does not wait for answers starved new valid tokens of the same
-/// address: four of six got no answer in time at 15 tokens a second, since a valid one that was not
-/// the latest for a moment came last. Keystone answers here in its time, however many ask.
+/// A flood of new unknown tokens that does not wait for answers starved new valid tokens of the
+/// same address: four of six got no answer in time at 15 tokens a second, since a valid one that
+/// was not the latest for a moment came last. Keystone answers here in its time, however many ask.
 #[test]
 fn a_flood_that_does_not_wait_starves_no_new_token_of_its_address() {
     const TIME_OF_KEYSTONE: Duration = Duration::from_millis(250);

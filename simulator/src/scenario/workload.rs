@@ -31,8 +31,8 @@ pub struct VmSet {
 }
 
 impl VmSet {
-    /// The trace, which has to be in order of arrival, without retired flavors. With a horizon, growth
-    /// or a factor, it is repeated, cut and scaled first.
+    /// The trace, which has to be in order of arrival, without retired flavors. With a horizon,
+    /// growth or a factor, it is repeated, cut and scaled first.
     #[must_use]
     pub fn new(mut vms: Vec<Vm>, workload: &Workload) -> Self {
         if !workload.retired_flavors.is_empty() {

@@ -1,4 +1,5 @@
-//! The state of instances according to the service and to the hosts, and the contradictions between both.
+//! The state of instances according to the service and to the hosts, and the contradictions between
+//! both.
 
 mod action;
 
@@ -161,7 +162,8 @@ impl Books {
         amounts.into_iter().map(|(class, amount)| (key(class), amount.into())).collect()
     }
 
-    /// While a move waits for its confirmation, the source has the former disks, and the migration holds it.
+    /// While a move waits for its confirmation, the source has the former disks, and the migration
+    /// holds it.
     fn of_move(&self, migration: &v1::Migration) -> Vec<String> {
         let mut wrong = Vec::new();
         let places = self.places(&migration.uuid);

@@ -27,8 +27,8 @@ const SHORT: Unfinished = Unfinished { length: 16_000, sent: 16_000 };
 /// How long the service may take to end calls.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Begins calls on one connection, each with a part of a message, and waits until the service has ended the `wanted` number of
-/// them; returns how many it ended.
+/// Begins calls on one connection, each with a part of a message, and waits until the service has
+/// ended the `wanted` number of them; returns how many it ended.
 pub(crate) async fn begin_calls(address: &str, what: Unfinished, calls: usize, wanted: usize) -> usize {
     let stream = tokio::net::TcpStream::connect(address).await.expect("it listens");
     let (client, connection) = h2::client::handshake(stream).await.expect("it speaks HTTP/2");

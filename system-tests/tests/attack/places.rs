@@ -1,7 +1,7 @@
 //! One caller with more connections than there are descriptors, each of which is busy.
 //!
-//! Before the caller with the most connections lost some, 909 streams of one certificate, or as many
-//! unfinished bodies of one user, kept everybody out at a limit of 1,024 descriptors.
+//! Before the caller with the most connections lost some, 909 streams of one certificate, or as
+//! many unfinished bodies of one user, kept everybody out at a limit of 1,024 descriptors.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -96,8 +96,8 @@ fn longest_wait(service: &Arc<Service>, occupation: Occupation) -> [Duration; 2]
         waits[0] = waits[0].max(start.elapsed());
         let start = Instant::now();
         runtime.block_on(async {
-            // The attacker has the same address, so a connection may end before its first call, as one of the attacker's: the
-            // client connects again, and the wait counts.
+            // The attacker has the same address, so a connection may end before its first call, as
+            // one of the attacker's: the client connects again, and the wait counts.
             for attempt in 1.. {
                 let endpoint =
                     Endpoint::new(format!("http://{}", service.grpc_address)).expect("a valid URL");
@@ -121,7 +121,8 @@ fn longest_wait(service: &Arc<Service>, occupation: Occupation) -> [Duration; 2]
 
 #[test]
 fn a_caller_with_many_busy_connections_keeps_nobody_out() {
-    // The longest of all waits; on a busy machine, a lost handshake alone costs a second. Before, nobody got in for 23 s.
+    // The longest of all waits; on a busy machine, a lost handshake alone costs a second. Before,
+    // nobody got in for 23 s.
     let most = 5 * p99(Duration::from_millis(40));
     let empty = &[0; 5];
     for occupation in [

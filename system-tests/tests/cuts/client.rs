@@ -1,5 +1,6 @@
-//! A client with a list of actions. It requests one, waits until it is done, and requests the next. After a crash it continues with
-//! the first action that it has not seen done, and repeats a request without a response.
+//! A client with a list of actions. It requests one, waits until it is done, and requests the next.
+//! After a crash it continues with the first action that it has not seen done, and repeats a
+//! request without a response.
 
 use std::time::Duration;
 
@@ -157,7 +158,8 @@ impl Client {
         }
     }
 
-    /// Asks until it is accepted, or has been done: after a start of the service, whether hosts are down or up is known a little later.
+    /// Asks until it is accepted, or has been done: after a start of the service, whether hosts are
+    /// down or up is known a little later.
     async fn evacuate(&mut self, uuid: &str) {
         let until = tokio::time::Instant::now() + PATIENCE;
         loop {

@@ -1,10 +1,12 @@
 //! Kills a process of a workflow at each of its steps.
 //!
-//! A workflow runs against the real service on a real store, with agents on fake hypervisors. The service dies at its first commit,
-//! at its second, and so on, until the workflow completes first: each time once before the commit is durable, and once after it,
-//! before it has any effect. An agent dies in the same way at each step on a guest. The dead process is restarted on its state, and
-//! when nothing is in progress any more, the books must agree: instances, allocations and the actual guests ([`berth_system_tests::books`]). Finally
-//! the client, which repeats unanswered requests, must have completed all its actions.
+//! A workflow runs against the real service on a real store, with agents on fake hypervisors. The
+//! service dies at its first commit, at its second, and so on, until the workflow completes first:
+//! each time once before the commit is durable, and once after it, before it has any effect. An
+//! agent dies in the same way at each step on a guest. The dead process is restarted on its state,
+//! and when nothing is in progress any more, the books must agree: instances, allocations and the
+//! actual guests ([`berth_system_tests::books`]). Finally the client, which repeats unanswered
+//! requests, must have completed all its actions.
 
 mod client;
 mod cut;
@@ -36,7 +38,8 @@ struct Workflow<'a> {
     hosts: u32,
     /// Whether builds fail on the host that is chosen first.
     first_host_fails: bool,
-    /// Whether hosts share storage, and the one that is chosen first loses its power before the actions. It gets it back after them.
+    /// Whether hosts share storage, and the one that is chosen first loses its power before the
+    /// actions. It gets it back after them.
     first_host_dies: bool,
     /// Whether hosts share storage.
     shares_storage: bool,

@@ -1,5 +1,6 @@
-//! A service with its store, and agents on hypervisors that outlive them. Each is a process of its own, as far as a runtime of its own
-//! can be one: when it is killed, nothing of it happens any more, and only the store and the hypervisors are left.
+//! A service with its store, and agents on hypervisors that outlive them. Each is a process of its
+//! own, as far as a runtime of its own can be one: when it is killed, nothing of it happens any
+//! more, and only the store and the hypervisors are left.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -66,8 +67,8 @@ pub(crate) struct Machine {
 }
 
 impl World {
-    /// As many hosts, the first of them the largest. To be called on a runtime. Hosts that may die share storage, and may be
-    /// down for long.
+    /// As many hosts, the first of them the largest. To be called on a runtime. Hosts that may die
+    /// share storage, and may be down for long.
     pub(crate) async fn new(hosts: u32, may_die: bool, share_storage: bool) -> Self {
         static WORLDS: AtomicU16 = AtomicU16::new(1);
         // An address of its own: no other program takes the port while the service is away.
@@ -89,7 +90,8 @@ impl World {
         Self { channel, commits, calls, machines, data, address, serving: Some(serving), options }
     }
 
-    /// The first host loses its power. Its agent takes leave first, so that the service notices at once.
+    /// The first host loses its power. Its agent takes leave first, so that the service notices at
+    /// once.
     pub(crate) async fn power_off(&mut self) {
         let machine = &mut self.machines[0];
         drop(machine.stop.take());
@@ -176,8 +178,9 @@ impl Drop for World {
 }
 
 fn options(hosts_go_down: bool) -> ServiceOptions {
-    // No process is down for long, and no result may depend on how long it is down. A host that is evacuated is: after a start of the
-    // service, that is certain when it has sent no heartbeat for so long.
+    // No process is down for long, and no result may depend on how long it is down. A host that is
+    // evacuated is: after a start of the service, that is certain when it has sent no heartbeat for
+    // so long.
     let fleet = match hosts_go_down {
         true => FleetOptions { down_after: SHORT, heartbeat: SHORT / 10, ..FleetOptions::default() },
         false => FleetOptions { down_after: PATIENCE, ..FleetOptions::default() },
@@ -213,7 +216,8 @@ impl Serving {
         (Self { runtime, keeper, cut }, address)
     }
 
-    /// A dead service sends nothing any more. The cut ends first, because threads may wait for the next commit.
+    /// A dead service sends nothing any more. The cut ends first, because threads may wait for the
+    /// next commit.
     fn kill(self) {
         self.cut.end();
         self.keeper.stop();

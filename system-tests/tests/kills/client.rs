@@ -1,4 +1,5 @@
-//! A client that makes instances, does things to them and deletes them, whether or not it is answered.
+//! A client that makes instances, does things to them and deletes them, whether or not it is
+//! answered.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

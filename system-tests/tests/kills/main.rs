@@ -1,9 +1,10 @@
-//! Kills processes of `berth serve --data` and of agents repeatedly, while clients create, change and delete instances. After each
-//! cycle, when nothing is in progress any more, the books must agree: instances, allocations, the actual guests ([`berth_system_tests::books`]), and
-//! the responses of the clients.
+//! Kills processes of `berth serve --data` and of agents repeatedly, while clients create, change
+//! and delete instances. After each cycle, when nothing is in progress any more, the books must
+//! agree: instances, allocations, the actual guests ([`berth_system_tests::books`]), and the
+//! responses of the clients.
 //!
-//! `cargo xtask crash-test --agents` runs many cycles. The agents are this program, started with other arguments, so it has its own
-//! `main`.
+//! `cargo xtask crash-test --agents` runs many cycles. The agents are this program, started with
+//! other arguments, so it has its own `main`.
 #![allow(clippy::disallowed_methods, reason = "kills real processes at real times")]
 
 mod agent;

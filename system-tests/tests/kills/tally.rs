@@ -52,7 +52,8 @@ impl Tally {
         self.instances.insert(uuid, Fate { statuses, deletion: Deletion::None });
     }
 
-    /// Returns contradictions to the client's responses, and resolves open outcomes to the observed state.
+    /// Returns contradictions to the client's responses, and resolves open outcomes to the observed
+    /// state.
     pub(crate) fn settle(&mut self, books: &Books) -> Vec<String> {
         let found: BTreeMap<&str, &str> =
             books.instances.iter().map(|one| (one.uuid.as_str(), one.status.as_str())).collect();

@@ -1,9 +1,9 @@
 //! The machines of Google's cluster trace of 2019: the table `machine_events`, exported from
 //! BigQuery as JSON lines or CSV.
 //!
-//! A machine that was added is a host; one that was removed and did not return is none. Its capacity
-//! is that of its last event that has one, as shares of the largest machine, which counts as 1,000
-//! vCPU and 1,000 GiB. Its switch counts as its rack, its platform as its generation.
+//! A machine that was added is a host; one that was removed and did not return is none. Its
+//! capacity is that of its last event that has one, as shares of the largest machine, which counts
+//! as 1,000 vCPU and 1,000 GiB. Its switch counts as its rack, its platform as its generation.
 
 use std::collections::BTreeMap;
 

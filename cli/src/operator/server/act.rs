@@ -40,7 +40,8 @@ pub(super) struct Reboot {
 pub(super) struct Migrate {
     #[command(flatten)]
     pub(super) named: Named,
-    /// The host to go to; it has to pass the same filters as any other [default: the scheduler chooses]
+    /// The host to go to; it has to pass the same filters as any other [default: the scheduler
+    /// chooses]
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     pub(super) host: String,
     #[command(flatten)]
@@ -129,7 +130,8 @@ impl Live {
 pub(super) struct Evacuate {
     #[command(flatten)]
     pub(super) named: Named,
-    /// The host to go to; it has to pass the same filters as any other [default: the scheduler chooses]
+    /// The host to go to; it has to pass the same filters as any other [default: the scheduler
+    /// chooses]
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     pub(super) host: String,
     #[command(flatten)]
@@ -139,13 +141,15 @@ pub(super) struct Evacuate {
 /// What holds for each evacuation.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct EvacuationTerms {
-    /// You state that nothing runs on the host any longer: it has no power, or no access to the storage
+    /// You state that nothing runs on the host any longer: it has no power, or no access to the
+    /// storage
     #[arg(long)]
     pub(crate) fenced: bool,
     /// Build disks that only the host has again from the image. What guests wrote to them is lost
     #[arg(long)]
     pub(crate) rebuild: bool,
-    /// The state afterwards [default: the state before; servers that were paused or suspended are stopped]
+    /// The state afterwards [default: the state before; servers that were paused or suspended are
+    /// stopped]
     #[arg(long, value_enum)]
     pub(crate) state: Option<TargetState>,
 }

@@ -75,11 +75,11 @@ enum Action {
     Shelve(Named),
     /// Unshelve servers: schedule them again and start them
     Unshelve(Named),
-    /// Resize servers: give them another flavor, on a host with the capacity. They are shut down meanwhile, and wait for
-    /// `resize confirm` or `resize revert` then
+    /// Resize servers: give them another flavor, on a host with the capacity. They are shut down
+    /// meanwhile, and wait for `resize confirm` or `resize revert` then
     Resize(Resize),
-    /// Migrate servers to other hosts. They are shut down meanwhile, and wait for `resize confirm` or `resize revert` then, unless it is
-    /// `--live`
+    /// Migrate servers to other hosts. They are shut down meanwhile, and wait for `resize confirm`
+    /// or `resize revert` then, unless it is `--live`
     Migrate(Migrate),
     /// Evacuate servers from a host that is down and fenced
     Evacuate(Evacuate),

@@ -26,7 +26,8 @@ pub(crate) struct WaitOptions {
     /// Wait for the operation to complete; fail if a server ends in another state
     #[arg(long)]
     pub(crate) wait: bool,
-    /// Wait for at most this many seconds, and fail then; the operation continues [default: as long as it takes]
+    /// Wait for at most this many seconds, and fail then; the operation continues [default: as long
+    /// as it takes]
     #[arg(long, value_name = "SECONDS", requires = "wait", value_parser = seconds)]
     pub(crate) timeout: Option<Duration>,
 }

@@ -1,4 +1,5 @@
-//! The operators' commands against a fake service, which records the requests and sends the responses of the test.
+//! The operators' commands against a fake service, which records the requests and sends the
+//! responses of the test.
 
 mod connection;
 mod evacuations;

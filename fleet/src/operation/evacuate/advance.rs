@@ -12,7 +12,8 @@ use crate::operation::report::{GuestReport, GuestState, power};
 use crate::time::Moment;
 
 impl Fleet {
-    /// The instance, if a target is to be claimed for its evacuation now. Steps that need no decision are taken.
+    /// The instance, if a target is to be claimed for its evacuation now. Steps that need no
+    /// decision are taken.
     pub(in crate::operation) fn next_refuge(
         &mut self,
         instance: Arc<Instance>,
@@ -63,7 +64,8 @@ impl Fleet {
         Some(instance)
     }
 
-    /// Ends an evacuation that no target could complete: the instance is on the source, with its claim.
+    /// Ends an evacuation that no target could complete: the instance is on the source, with its
+    /// claim.
     pub(in crate::operation) fn abandon_evacuation(&mut self, uuid: Uuid, reason: &str, now: Timestamp) {
         let Some(instance) = self.instance_by_uuid(uuid) else { return };
         let Some(migration) = instance.migration() else { return };

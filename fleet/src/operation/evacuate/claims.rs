@@ -18,8 +18,9 @@ impl Fleet {
         migration.is_some_and(|of| self.holds_capacity(of.uuid)) && self.holds_capacity(instance.uuid)
     }
 
-    /// Lets the members of affinity groups leave their host together: each one alone would be bound to the host by the others. Their
-    /// migrations get what they hold, before the first of them claims a target. Going back exchanges that again.
+    /// Lets the members of affinity groups leave their host together: each one alone would be bound
+    /// to the host by the others. Their migrations get what they hold, before the first of them
+    /// claims a target. Going back exchanges that again.
     pub fn part_from_host(&self, instances: &[Arc<Instance>], now: Timestamp) {
         let mut groups = BTreeMap::<Uuid, Vec<&Arc<Instance>>>::new();
         for instance in instances {
@@ -60,7 +61,8 @@ impl Fleet {
                 allocations: held.allocations,
             });
         }
-        // If another request changes a claim in this moment, the members get no target, and the refusal says so.
+        // If another request changes a claim in this moment, the members get no target, and the
+        // refusal says so.
         if let Err(error) = self.index.claim_group(group.into(), &kept, &writes, now) {
             tracing::warn!(%group, %error, "the members of an affinity group cannot leave their host together");
         }

@@ -18,7 +18,8 @@ use crate::time::Moment;
 pub struct EvacuationRequest<'a> {
     /// The host that it has to go to; `None` for any. It has to pass the same filters.
     pub host: Option<&'a str>,
-    /// Whether the disks may be built again from the image if only the source has them: what the guest wrote is lost.
+    /// Whether the disks may be built again from the image if only the source has them: what the
+    /// guest wrote is lost.
     pub rebuild: bool,
     /// The state that it gets, active or stopped; `None` for the one that it had.
     pub state: Option<VmState>,
@@ -27,12 +28,14 @@ pub struct EvacuationRequest<'a> {
 }
 
 impl Fleet {
-    /// Records that an instance is to be evacuated, and reserves it for the request that chooses a target, until
-    /// [`Self::end_placing`]. Then follows [`Self::leave_source`] or [`Self::cancel_move`].
+    /// Records that an instance is to be evacuated, and reserves it for the request that chooses a
+    /// target, until [`Self::end_placing`]. Then follows [`Self::leave_source`] or
+    /// [`Self::cancel_move`].
     ///
     /// # Errors
-    /// An unknown instance or host; an instance that is locked, deleted, shelved or moving; a host that is up or not fenced; disks
-    /// that only the source has, without [`EvacuationRequest::rebuild`].
+    /// An unknown instance or host; an instance that is locked, deleted, shelved or moving; a host
+    /// that is up or not fenced; disks that only the source has, without
+    /// [`EvacuationRequest::rebuild`].
     pub fn begin_evacuation(
         &mut self,
         named: Named<'_>,
@@ -95,7 +98,8 @@ impl Fleet {
         Err(FleetError::precondition(LOCAL_DISKS, message))
     }
 
-    /// Whether another host, or this one, has the disks of the instance as well: then they are kept.
+    /// Whether another host, or this one, has the disks of the instance as well: then they are
+    /// kept.
     fn keeps_disks(&self, instance: &Instance, host: Option<&str>) -> bool {
         let source = &instance.location.host;
         let mut others = self.state.hosts.keys().filter(|name| *name != source);
@@ -153,7 +157,8 @@ impl Instance {
         self.note(now, "evacuate", user, message);
     }
 
-    /// The state that is desired now. The memory of a guest that was paused or suspended is lost with its host, so it is off.
+    /// The state that is desired now. The memory of a guest that was paused or suspended is lost
+    /// with its host, so it is off.
     fn state_after_evacuation(&self) -> VmState {
         match self.operation.and_then(|operation| operation.rules().goal(self)) {
             Some(Goal::Running) => return VmState::Active,

@@ -1,8 +1,9 @@
-//! The evacuation of a host: all its instances, or none. Those of a host that is up are live-migrated (`live/host.rs` begins that).
+//! The evacuation of a host: all its instances, or none. Those of a host that is up are
+//! live-migrated (`live/host.rs` begins that).
 //!
-//! The run is a record of the host. Its instances are recorded with it, in one step, and none of them leaves before each of them has a
-//! claim (*proving*). Then all leave, in one step (*moving*). After a crash, the run goes on where it was. A second request for the
-//! same host finds the run.
+//! The run is a record of the host. Its instances are recorded with it, in one step, and none of
+//! them leaves before each of them has a claim (*proving*). Then all leave, in one step (*moving*).
+//! After a crash, the run goes on where it was. A second request for the same host finds the run.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -89,12 +90,13 @@ impl HostEvacuationState {
 }
 
 impl Fleet {
-    /// Records the evacuation of a host, and reserves its instances for the request that claims targets, until
-    /// [`Self::end_placing`]. Returns the run, and whether it is a new one: one that is in progress is returned.
+    /// Records the evacuation of a host, and reserves its instances for the request that claims
+    /// targets, until [`Self::end_placing`]. Returns the run, and whether it is a new one: one that
+    /// is in progress is returned.
     ///
     /// # Errors
-    /// A host that is unknown, up or not fenced; an instance with disks that only this host has, without `rebuild`; one for which
-    /// another request is choosing a host.
+    /// A host that is unknown, up or not fenced; an instance with disks that only this host has,
+    /// without `rebuild`; one for which another request is choosing a host.
     pub fn begin_host_evacuation(
         &mut self,
         name: &str,
@@ -133,7 +135,8 @@ impl Fleet {
         Ok((run, true))
     }
 
-    /// Checks all instances before the first is changed. The refusal names each instance that stands against it.
+    /// Checks all instances before the first is changed. The refusal names each instance that
+    /// stands against it.
     fn check_run(
         &self,
         instances: &[Arc<Instance>],
@@ -212,8 +215,9 @@ impl Fleet {
         (is_of_run && run.awaits_leave(instance)).then(|| host.name.clone())
     }
 
-    /// The instances of a run whose targets are to be claimed, the largest first, reserved until [`Self::end_placing`]; `None` if a
-    /// request is claiming them, or there is no such run. A run whose host is back ends.
+    /// The instances of a run whose targets are to be claimed, the largest first, reserved until
+    /// [`Self::end_placing`]; `None` if a request is claiming them, or there is no such run. A run
+    /// whose host is back ends.
     pub fn begin_proof(&mut self, name: &str, now: Moment) -> Option<Vec<Arc<Instance>>> {
         let run = self.state.host(name)?.evacuation.clone()?;
         let instances = self.proving(&run);
@@ -242,13 +246,14 @@ impl Fleet {
         instances
     }
 
-    /// Checks that the instances of a run can leave: its host is down and fenced, or up if they are live-migrated.
+    /// Checks that the instances of a run can leave: its host is down and fenced, or up if they are
+    /// live-migrated.
     fn check_run_host(&self, name: &str, run: &HostEvacuation, now: Moment) -> Result<(), FleetError> {
         if run.is_live { self.check_sender(name) } else { self.check_fenced(name, now) }
     }
 
-    /// All instances of a run have a claim: they leave, or wait for their turn if they are live-migrated. If the host is back, or down
-    /// in a live evacuation, they stay.
+    /// All instances of a run have a claim: they leave, or wait for their turn if they are
+    /// live-migrated. If the host is back, or down in a live evacuation, they stay.
     ///
     /// # Errors
     /// The host is up, or its fence record has ended; in a live evacuation, the host is down.

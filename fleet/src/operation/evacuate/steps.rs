@@ -41,7 +41,8 @@ impl Instance {
         self.observed.stopped_by_itself = false;
     }
 
-    /// No target has the guest, and none has remains: it is on the source, as before, and its user or an operator has to decide.
+    /// No target has the guest, and none has remains: it is on the source, as before, and its user
+    /// or an operator has to decide.
     pub(super) fn evacuation_failed(&mut self, error: String, now: Timestamp) {
         if let Some(migration) = self.migration_mut() {
             migration.error.clone_from(&error);
@@ -53,7 +54,8 @@ impl Instance {
         self.observed.fault = error;
     }
 
-    /// It stays where it is, because there is no target or the source is back. What was in progress goes on.
+    /// It stays where it is, because there is no target or the source is back. What was in progress
+    /// goes on.
     pub(crate) fn cancel_evacuation(&mut self, reason: &str, now: Timestamp) {
         let Some(migration) = self.migration_mut() else { return };
         reason.clone_into(&mut migration.error);

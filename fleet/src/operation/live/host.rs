@@ -1,7 +1,8 @@
 //! The live evacuation of a host: all its instances that run leave it, or none.
 //!
-//! It is a run as that of a host that is down (`evacuate/run.rs`): all its instances are queued and get
-//! a claim before the first leaves. Then they take their turns, and hold their targets meanwhile.
+//! It is a run as that of a host that is down (`evacuate/run.rs`): all its instances are queued and
+//! get a claim before the first leaves. Then they take their turns, and hold their targets
+//! meanwhile.
 
 use std::sync::Arc;
 
@@ -19,8 +20,8 @@ use crate::time::Moment;
 
 impl Fleet {
     /// Records the live evacuation of a host that is up, and reserves its instances for the request
-    /// that claims targets, until [`Self::end_placing`]. Returns the run, and whether it is a new one:
-    /// one that is in progress is returned.
+    /// that claims targets, until [`Self::end_placing`]. Returns the run, and whether it is a new
+    /// one: one that is in progress is returned.
     ///
     /// # Errors
     /// A host that is unknown or down; an evacuation of it that is in progress and not live; an

@@ -57,8 +57,9 @@ impl Fleet {
         full.filter_map(|same| same.first().map(|&target| target.clone())).collect()
     }
 
-    /// A live migration is over. Those that may wait for its end are due: the oldest of all, those from
-    /// its source, and those that hold its target. One that still cannot begin is due in each round.
+    /// A live migration is over. Those that may wait for its end are due: the oldest of all, those
+    /// from its source, and those that hold its target. One that still cannot begin is due in each
+    /// round.
     pub(super) fn wake_queued(&mut self, over: &Migration) {
         let queued: Vec<_> =
             self.live_migrations().filter(|(it, _)| it.operation == Some(Operation::LiveQueued)).collect();

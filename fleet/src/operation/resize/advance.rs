@@ -11,7 +11,8 @@ use crate::operation::Operation;
 use crate::time::Moment;
 
 impl Fleet {
-    /// The instance, if a target is to be claimed for it now. Steps that need no decision are taken.
+    /// The instance, if a target is to be claimed for it now. Steps that need no decision are
+    /// taken.
     pub fn next_target(&mut self, uuid: Uuid, now: Moment) -> Option<Arc<Instance>> {
         let instance = self.instance_by_uuid(uuid)?;
         if self.is_placing(uuid) {
@@ -58,8 +59,8 @@ impl Fleet {
         }
     }
 
-    /// Begins to move an instance to a target that it has claimed. One that is to be deleted stays; one that was deleted holds nothing
-    /// afterwards.
+    /// Begins to move an instance to a target that it has claimed. One that is to be deleted stays;
+    /// one that was deleted holds nothing afterwards.
     pub fn leave_source(&mut self, uuid: Uuid, target: &str, now: Timestamp) {
         if let Some(instance) = self.state.instance(uuid)
             && instance.operation == Some(Operation::EvacuatePrep)

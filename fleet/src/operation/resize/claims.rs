@@ -24,8 +24,8 @@ impl Fleet {
         self.index.consumer(migration.uuid.into()).is_some_and(|held| held.generation > 1)
     }
 
-    /// Gives the instance what its migration holds, and the migration what the instance holds, in one step. Both stay in their server
-    /// group.
+    /// Gives the instance what its migration holds, and the migration what the instance holds, in
+    /// one step. Both stay in their server group.
     ///
     /// # Errors
     /// A policy of the server group forbids it by now.
@@ -44,7 +44,8 @@ impl Fleet {
                 ..write(other, Some(&kept), &kept)
             },
         ];
-        // A member of an affinity group that has left its host together with the others holds nothing, and is in no group.
+        // A member of an affinity group that has left its host together with the others holds
+        // nothing, and is in no group.
         let topology = self.index.topology();
         let joins = self.state.membership(instance.uuid).filter(|_| held_nothing);
         let exchanged = match (joins, topology.host_of(&kept.allocations)) {

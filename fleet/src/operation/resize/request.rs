@@ -28,12 +28,13 @@ pub struct ResizeRequest<'a> {
 }
 
 impl Fleet {
-    /// Records that an instance is to be moved, and reserves it for the request that chooses a target, until
-    /// [`Self::end_placing`]. Then follows [`Self::leave_source`] or [`Self::cancel_move`].
+    /// Records that an instance is to be moved, and reserves it for the request that chooses a
+    /// target, until [`Self::end_placing`]. Then follows [`Self::leave_source`] or
+    /// [`Self::cancel_move`].
     ///
     /// # Errors
-    /// An unknown instance, flavor or host; an instance that is locked or in another state; a flavor that it cannot get; an exhausted
-    /// quota; a source that is down or cannot offer disks.
+    /// An unknown instance, flavor or host; an instance that is locked or in another state; a
+    /// flavor that it cannot get; an exhausted quota; a source that is down or cannot offer disks.
     pub fn begin_move(
         &mut self,
         named: Named<'_>,
@@ -84,7 +85,8 @@ impl Fleet {
         self.instance_by_uuid(uuid).ok_or_else(|| not_found(uuid))
     }
 
-    /// Begins the removal of the disks that the source has set aside: the instance stays on the target.
+    /// Begins the removal of the disks that the source has set aside: the instance stays on the
+    /// target.
     ///
     /// # Errors
     /// An unknown instance, one that is locked or in another state, or a source that is down.
@@ -118,7 +120,8 @@ impl Fleet {
         self.instance_by_uuid(uuid).ok_or_else(|| not_found(uuid))
     }
 
-    /// Confirms the moves that have waited for longer than the window, as far as their sources are up.
+    /// Confirms the moves that have waited for longer than the window, as far as their sources are
+    /// up.
     pub fn confirm_expired(&mut self, now: Moment) {
         let window = u64::try_from(self.options.resize_confirm_window.as_micros()).unwrap_or(u64::MAX);
         if window == 0 {
@@ -174,7 +177,8 @@ impl Fleet {
         Ok(())
     }
 
-    /// The instance, if the operation may end its move now. `why` says what the source is needed for.
+    /// The instance, if the operation may end its move now. `why` says what the source is needed
+    /// for.
     fn moved_instance(
         &self,
         named: Named<'_>,

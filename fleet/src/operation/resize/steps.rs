@@ -120,7 +120,8 @@ impl Instance {
         self.note(now, action, "", message);
     }
 
-    /// The target could not build the guest. It is to remove what it has, and another is to be found.
+    /// The target could not build the guest. It is to remove what it has, and another is to be
+    /// found.
     pub(crate) fn target_failed(&mut self, error: &str, now: Timestamp) {
         let Some(migration) = self.migration_mut() else { return };
         let target = std::mem::take(&mut migration.target);

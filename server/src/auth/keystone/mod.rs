@@ -1,15 +1,16 @@
 //! Tokens of Keystone, API version 3.
 //!
-//! A token is looked up in a bounded cache by its hash. Keystone is asked about a token that is not cached, once, however
-//! many requests bring it at the same time. Its answer holds for a while, but never longer than the token; a token that
-//! is revoked meanwhile is believed until then. Tokens are never logged: a few digits of the hash stand for them.
+//! A token is looked up in a bounded cache by its hash. Keystone is asked about a token that is not
+//! cached, once, however many requests bring it at the same time. Its answer holds for a while, but
+//! never longer than the token; a token that is revoked meanwhile is believed until then. Tokens
+//! are never logged: a few digits of the hash stand for them.
 //!
 //! Clients take turns by their addresses, so that a flood of unknown tokens from one address delays
-//! neither known tokens nor new ones of others. Only Keystone distinguishes a new valid token from an unknown one
-//! of the same address, so the flood and the valid tokens share the questions that may
-//! be asked at a time. There are as many of these as Keystone takes without delay ([`pace`]). Beyond
-//! that, the latest token and the one that has waited longest come next in turn, and tokens of
-//! clients that have gone are not asked about.
+//! neither known tokens nor new ones of others. Only Keystone distinguishes a new valid token from
+//! an unknown one of the same address, so the flood and the valid tokens share the questions that
+//! may be asked at a time. There are as many of these as Keystone takes without delay ([`pace`]).
+//! Beyond that, the latest token and the one that has waited longest come next in turn, and tokens
+//! of clients that have gone are not asked about.
 
 mod cache;
 mod client;
@@ -43,8 +44,8 @@ pub use settings::{InvalidKeystone, KeystoneSettings, Secret};
 /// answered as if Keystone was not there.
 const WAITING: usize = 1_000;
 
-/// How many tokens from one address wait in order. While there are more, every other turn is that of
-/// the latest.
+/// How many tokens from one address wait in order. While there are more, every other turn is that
+/// of the latest.
 const WAITING_IN_ORDER: usize = 24;
 
 /// How long a rejected token is remembered.
@@ -107,7 +108,8 @@ impl Keystone {
         })
     }
 
-    /// A token of the service user, for requests to other services; another one than `refused`, if that is given. The call blocks.
+    /// A token of the service user, for requests to other services; another one than `refused`, if
+    /// that is given. The call blocks.
     ///
     /// # Errors
     /// Why Keystone gives none.
@@ -160,7 +162,8 @@ impl Keystone {
             })
         };
         let answer = timeout(self.patience, question).await;
-        // Keystone says by the wall clock when a token expires: what is left of it is measured once, now.
+        // Keystone says by the wall clock when a token expires: what is left of it is measured
+        // once, now.
         let (now, asked) = (now(), monotonic());
         let error = match answer {
             Ok(Err(gone)) => return Err(gone),

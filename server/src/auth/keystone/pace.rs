@@ -1,10 +1,10 @@
 //! How many questions Keystone is asked at a time.
 //!
-//! A slow answer does not say whether Keystone has too much to do, or is far away: a second question
-//! at the same time distinguishes the two. So the number of questions grows while others wait and
-//! answers take about as long as the fastest ones, and shrinks when they take twice as long, because
-//! then as many questions wait at Keystone as it works on. This is how TCP Vegas finds the window of
-//! a connection (Brakmo, O'Malley and Peterson, 1994).
+//! A slow answer does not say whether Keystone has too much to do, or is far away: a second
+//! question at the same time distinguishes the two. So the number of questions grows while others
+//! wait and answers take about as long as the fastest ones, and shrinks when they take twice as
+//! long, because then as many questions wait at Keystone as it works on. This is how TCP Vegas
+//! finds the window of a connection (Brakmo, O'Malley and Peterson, 1994).
 
 use std::time::Duration;
 

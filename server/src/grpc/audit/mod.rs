@@ -1,10 +1,11 @@
 //! The lines of calls in the audit log.
 //!
-//! The guard begins the record of a call that may change something, [`call::write`](super::call::write) adds the subject of the
-//! request, and the line is written when the response begins, or when the client is gone.
+//! The guard begins the record of a call that may change something,
+//! [`call::write`](super::call::write) adds the subject of the request, and the line is written
+//! when the response begins, or when the client is gone.
 //!
-//! Claims and decisions are logged at the level `debug`: there may be ten thousands of them in a second, and the consumer's record
-//! names its project and user.
+//! Claims and decisions are logged at the level `debug`: there may be ten thousands of them in a
+//! second, and the consumer's record names its project and user.
 
 mod subject;
 

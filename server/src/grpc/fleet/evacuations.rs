@@ -27,7 +27,8 @@ const POLL: Duration = Duration::from_millis(50);
 /// How long its output is waited for after its end.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Runs the fencing command for a host that is down. To be called before a fence record is made that is no operator's word.
+/// Runs the fencing command for a host that is down. To be called before a fence record is made
+/// that is no operator's word.
 pub(super) async fn run_fencing(service: &Service, host: &str) -> Result<(), Status> {
     let fleet = Arc::clone(&service.epoch().fleet);
     let facts = fleet.observe_moment(|fleet, now| {

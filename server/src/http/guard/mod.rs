@@ -96,8 +96,8 @@ struct Idle {
 }
 
 impl<S> Guard<S> {
-    /// Guards a stream, which ends when it was idle for `idle_time` after a request. Unfinished heads
-    /// count as being in flight for their client's address.
+    /// Guards a stream, which ends when it was idle for `idle_time` after a request. Unfinished
+    /// heads count as being in flight for their client's address.
     pub(crate) fn new(
         stream: S,
         idle_time: Duration,
@@ -393,7 +393,8 @@ mod tests {
         assert!(!passed_on(chunks.as_bytes(), 1000).contains("DELETE"));
     }
 
-    /// A regression: 2,000 connections with half a head each took a gigabyte, and nothing counted it.
+    /// A regression: 2,000 connections with half a head each took a gigabyte, and nothing counted
+    /// it.
     #[test]
     fn long_unfinished_heads_count_until_they_are_finished() {
         block_on(async {
