@@ -102,7 +102,8 @@ impl NovaScheduler {
     /// Serves Nova until `stop` turns true.
     ///
     /// # Errors
-    /// [`NovaError`]: options that another attempt would not help. Databases and brokers that do not
+    /// [`NovaError`]: options that another attempt would not help. Databases and brokers that do
+    /// not
     /// answer are tried again.
     pub async fn run(&self, mut stop: watch::Receiver<bool>) -> Result<(), NovaError> {
         let (shadow, engine) = (self.shadow()?, self.engine()?);

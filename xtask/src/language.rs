@@ -2,7 +2,7 @@
 //! documentation.
 //!
 //! `CONTRIBUTING.md` lists the words to avoid and what to write instead. No text file but those in
-//! [`EXEMPT`] may contain one of them.
+//! [`EXEMPT`] may contain one of them. Comments of Rust files stay within [`WIDTH`] columns.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -79,6 +79,9 @@ const EXEMPT: [&str; 3] = ["CONTRIBUTING.md", "CHANGELOG.md", "xtask/src/languag
 
 const EXTENSIONS: [&str; 8] = ["md", "proto", "py", "rs", "service", "sh", "toml", "txt"];
 
+/// The columns of a comment, except for tables, drawings and examples.
+const WIDTH: usize = 100;
+
 /// One occurrence of an avoided word.
 #[derive(Debug, PartialEq, Eq)]
 struct Occurrence {
@@ -96,8 +99,16 @@ pub(crate) fn run(steps: &mut Steps) -> Result<()> {
             let Ok(text) = fs::read_to_string(root.join(&path)) else { continue };
             let here = occurrences(&text).into_iter();
             found.extend(here.map(|Occurrence { line, word }| format!("{path}:{line}: {word}")));
+            if path.ends_with(".rs") {
+                let long = long_comments(&text).into_iter();
+                found.extend(long.map(|line| format!("{path}:{line}: more than {WIDTH} columns")));
+            }
         }
-        ensure!(found.is_empty(), "words to avoid (see CONTRIBUTING.md):\n{}", found.join("\n"));
+        ensure!(
+            found.is_empty(),
+            "words to avoid, and comments to wrap (see CONTRIBUTING.md):\n{}",
+            found.join("\n")
+        );
         Ok(())
     })
 }
@@ -113,6 +124,27 @@ pub(crate) fn files(root: &std::path::Path) -> Result<Vec<String>> {
         (EXTENSIONS.contains(&extension) || name.starts_with(".ci/")) && !EXEMPT.contains(name)
     };
     Ok(names.split('\0').filter(is_text).map(str::to_owned).collect())
+}
+
+/// The lines of comments that are too long.
+fn long_comments(text: &str) -> Vec<usize> {
+    let (mut found, mut is_example) = (Vec::new(), false);
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim_end();
+        let begin = ["//!", "///", "//"].into_iter().find_map(|begin| line.trim_start().strip_prefix(begin));
+        let Some(comment) = begin else {
+            is_example = false;
+            continue;
+        };
+        if comment.trim_start().starts_with("```") {
+            is_example = !is_example;
+        }
+        let is_set = comment.starts_with("     ") || comment.contains(['|', '─', '│', '►']);
+        if line.chars().count() > WIDTH && !is_example && !is_set {
+            found.push(number + 1);
+        }
+    }
+    found
 }
 
 /// The avoided words in the text. A phrase is reported on the line of its first word.
@@ -160,6 +192,15 @@ mod tests {
 
     fn found(text: &str) -> Vec<(usize, &'static str)> {
         occurrences(text).into_iter().map(|Occurrence { line, word }| (line, word)).collect()
+    }
+
+    #[test]
+    fn comments_that_are_too_long_are_found() {
+        let long = "word ".repeat(30);
+        let text = format!(
+            "/// {long}\n//! | {long} |\n//     {long}\n/// short\n```\nlet text = \"{long}\";\n/// ```text\n/// {long}\n/// ```\n    // {long}"
+        );
+        assert_eq!(long_comments(&text), [1, 10]);
     }
 
     #[test]
