@@ -34,8 +34,8 @@ use uuid::Uuid;
 use crate::disks::{DiskServer, Offers, Peers};
 use crate::guest::Guest;
 use crate::{
-    AgentHealth, DesiredState, Facts, Fault, Found, GuestPower, GuestRecord, GuestStep, Hypervisor, Notice,
-    Offer, StepOutcome, provider_tree,
+    AgentHealth, DesiredState, Facts, Fault, Found, GuestRecord, GuestStep, Hypervisor, Notice,
+    ObservedState, Offer, StepOutcome, provider_tree,
 };
 use outbox::{Item, Outbox};
 use session::Event;
@@ -264,7 +264,7 @@ impl<H: Hypervisor> Agent<H> {
         };
         let now = self.times.now();
         let grace = self.grace();
-        let unknown = || Guest::new(GuestPower::Gone, GuestRecord::default(), grace);
+        let unknown = || Guest::new(ObservedState::Absent, GuestRecord::default(), grace);
         let guest = self.guests.entry(instance).or_insert_with(unknown);
         let generation = message.generation;
         let reaction = match DesiredState::read(message) {

@@ -7,9 +7,9 @@ use uuid::Uuid;
 
 use crate::disks::{DiskRole, DiskSource};
 
-/// The target power state of a guest.
+/// What is to become of a guest.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum TargetState {
+pub enum GuestGoal {
     /// Running.
     Running,
     /// Defined, not running.
@@ -36,18 +36,18 @@ pub struct DesiredState {
     /// Increases with every change of the desired state.
     pub generation: u64,
     /// The target power state.
-    pub goal: TargetState,
+    pub goal: GuestGoal,
     /// The number of the desired boot. A guest of an earlier boot is rebooted.
     pub boot: u32,
     /// Whether that reboot is a hard one.
     pub hard: bool,
     /// Whether the guest was built before. A missing guest is then lost, and is not created again.
     pub must_exist: bool,
-    /// Its flavor, image and so on. None only for [`TargetState::Absent`].
+    /// Its flavor, image and so on. None only for [`GuestGoal::Absent`].
     pub spec: Option<Arc<v1::GuestSpec>>,
     /// Where its disks go to or come from; None if they stay.
     pub disks: Option<DiskRole>,
-    /// The live migration of [`TargetState::Leaving`] and [`TargetState::Arriving`].
+    /// The live migration of [`GuestGoal::Leaving`] and [`GuestGoal::Arriving`].
     pub transfer: Option<Arc<v1::Transfer>>,
 }
 
@@ -112,18 +112,17 @@ impl DesiredState {
             return Err(InvalidDesiredGuest::Generation);
         }
         let goal = goal(message.goal)?;
-        if message.spec.is_none() && goal != TargetState::Absent {
+        if message.spec.is_none() && goal != GuestGoal::Absent {
             return Err(InvalidDesiredGuest::Spec);
         }
         let disks = message.disks.as_ref().map(DiskRole::read).transpose()?.flatten();
-        if goal == TargetState::Outgoing
-            && !matches!(disks, Some(DiskRole::SetAside(_) | DiskRole::Return(_)))
+        if goal == GuestGoal::Outgoing && !matches!(disks, Some(DiskRole::SetAside(_) | DiskRole::Return(_)))
         {
             let problem = "missing; the goal OUTGOING sets them aside, or returns them";
             return Err(InvalidDesiredGuest::Disks(problem.to_owned()));
         }
         let v1::DesiredGuest { generation, boot, hard, spec, must_exist, transfer, .. } = message;
-        if transfer.is_none() && matches!(goal, TargetState::Leaving | TargetState::Arriving) {
+        if transfer.is_none() && matches!(goal, GuestGoal::Leaving | GuestGoal::Arriving) {
             return Err(InvalidDesiredGuest::Transfer);
         }
         let (spec, transfer) = (spec.map(Arc::new), transfer.map(Arc::new));
@@ -131,18 +130,18 @@ impl DesiredState {
     }
 }
 
-fn goal(number: i32) -> Result<TargetState, InvalidDesiredGuest> {
+fn goal(number: i32) -> Result<GuestGoal, InvalidDesiredGuest> {
     use v1::desired_guest::Goal as Wire;
     Ok(match Wire::try_from(number) {
-        Ok(Wire::Running) => TargetState::Running,
-        Ok(Wire::Stopped) => TargetState::Stopped,
-        Ok(Wire::Paused) => TargetState::Paused,
-        Ok(Wire::Suspended) => TargetState::Suspended,
-        Ok(Wire::Absent) => TargetState::Absent,
-        Ok(Wire::Shelved) => TargetState::Shelved,
-        Ok(Wire::Outgoing) => TargetState::Outgoing,
-        Ok(Wire::Leaving) => TargetState::Leaving,
-        Ok(Wire::Arriving) => TargetState::Arriving,
+        Ok(Wire::Running) => GuestGoal::Running,
+        Ok(Wire::Stopped) => GuestGoal::Stopped,
+        Ok(Wire::Paused) => GuestGoal::Paused,
+        Ok(Wire::Suspended) => GuestGoal::Suspended,
+        Ok(Wire::Absent) => GuestGoal::Absent,
+        Ok(Wire::Shelved) => GuestGoal::Shelved,
+        Ok(Wire::Outgoing) => GuestGoal::Outgoing,
+        Ok(Wire::Leaving) => GuestGoal::Leaving,
+        Ok(Wire::Arriving) => GuestGoal::Arriving,
         Ok(Wire::Unspecified) | Err(_) => return Err(InvalidDesiredGuest::Goal(number)),
     })
 }

@@ -21,7 +21,9 @@ use network::Sending;
 pub use storage::FakeStorage;
 
 use crate::disks::{DiskPart, Incoming, IncomingPart};
-use crate::{Facts, Fault, Found, GuestPower, GuestRecord, GuestStep, Hypervisor, Job, Notice, StepOutcome};
+use crate::{
+    Facts, Fault, Found, GuestRecord, GuestStep, Hypervisor, Job, Notice, ObservedState, StepOutcome,
+};
 
 /// A hypervisor in memory: guests are entries of a map, and steps take effect at once.
 ///
@@ -64,7 +66,7 @@ struct World {
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    power: GuestPower,
+    power: ObservedState,
     record: GuestRecord,
     /// The content of its disks: each guest that is built from an image has another.
     data: u64,
@@ -121,8 +123,8 @@ impl FakeHypervisor {
         self.cut_transfers();
         let mut world = self.world();
         for entry in world.guests.values_mut() {
-            if matches!(entry.power, GuestPower::Running | GuestPower::Paused) {
-                entry.power = GuestPower::ShutDown;
+            if matches!(entry.power, ObservedState::Running | ObservedState::Paused) {
+                entry.power = ObservedState::ShutDown;
             }
         }
         if let Some(storage) = &world.storage {
@@ -180,7 +182,7 @@ impl FakeHypervisor {
     }
 
     /// Changes the state of a guest and notifies the agent.
-    pub fn disturb(&self, instance: Uuid, power: GuestPower) {
+    pub fn disturb(&self, instance: Uuid, power: ObservedState) {
         let mut world = self.world();
         let entry = Entry { power, ..world.entry(instance) };
         world.guests.insert(instance, entry);
@@ -196,7 +198,7 @@ impl FakeHypervisor {
 
     /// The state of a guest and its record.
     #[must_use]
-    pub fn guest(&self, instance: Uuid) -> (GuestPower, GuestRecord) {
+    pub fn guest(&self, instance: Uuid) -> (ObservedState, GuestRecord) {
         let entry = self.world().entry(instance);
         (entry.power, entry.record)
     }
@@ -234,12 +236,12 @@ impl FakeHypervisor {
                 self.fail_sending(job.instance, "sending it was stopped");
                 Ok(())
             }
-            GuestStep::Destroy if matches!(world.entry(job.instance).power, GuestPower::Leaving) => {
+            GuestStep::Destroy if matches!(world.entry(job.instance).power, ObservedState::Leaving) => {
                 drop(world);
                 self.fail_sending(job.instance, "the guest was turned off");
                 self.world().perform(job, fetched)
             }
-            GuestStep::Destroy if matches!(world.entry(job.instance).power, GuestPower::Arriving) => {
+            GuestStep::Destroy if matches!(world.entry(job.instance).power, ObservedState::Arriving) => {
                 drop(world);
                 self.destroy_received(job.instance);
                 Ok(())
@@ -254,8 +256,11 @@ impl FakeHypervisor {
 }
 
 impl Entry {
-    const NONE: Self =
-        Self { power: GuestPower::Gone, record: GuestRecord { known: 0, fulfilled: 0, boot: 0 }, data: 0 };
+    const NONE: Self = Self {
+        power: ObservedState::Absent,
+        record: GuestRecord { known: 0, fulfilled: 0, boot: 0 },
+        data: 0,
+    };
 }
 
 impl World {
@@ -269,8 +274,8 @@ impl World {
         let Some(storage) = &self.storage else { return entry };
         let data = storage.data_of(instance, self.facts.host_uuid);
         let power = match (entry.power, data) {
-            (GuestPower::Kept, None) => GuestPower::Gone,
-            (GuestPower::Gone, Some(_)) => GuestPower::Kept,
+            (ObservedState::Shelved, None) => ObservedState::Absent,
+            (ObservedState::Absent, Some(_)) => ObservedState::Shelved,
             (power, _) => power,
         };
         Entry { power, data: data.unwrap_or(0), ..entry }
@@ -366,12 +371,15 @@ impl World {
                 if let Some(storage) = &self.storage {
                     storage.rename(job.instance, other);
                 }
-                self.put(other, Entry { power: GuestPower::Kept, data: entry.data, ..self.entry(other) })?;
+                self.put(
+                    other,
+                    Entry { power: ObservedState::Shelved, data: entry.data, ..self.entry(other) },
+                )?;
                 entry.data = 0;
             }
             GuestStep::TakeBack(other) => {
                 let kept = self.entry(other);
-                if kept.power != GuestPower::Kept {
+                if kept.power != ObservedState::Shelved {
                     return Err(Fault::permanent("no disks are set aside"));
                 }
                 self.rename_file(other, job.instance)?;
@@ -379,7 +387,7 @@ impl World {
                 if let Some(storage) = &self.storage {
                     storage.rename(other, job.instance);
                 }
-                self.put(other, Entry { power: GuestPower::Gone, data: 0, ..kept })?;
+                self.put(other, Entry { power: ObservedState::Absent, data: 0, ..kept })?;
             }
             _ => {}
         }
@@ -411,12 +419,12 @@ async fn receive(incoming: &Incoming) -> Result<u64, Fault> {
 }
 
 /// The state of a guest after a step; None if the step is impossible in its state.
-pub(crate) fn after(step: GuestStep, power: GuestPower) -> Option<GuestPower> {
-    use GuestPower::{Crashed, Gone, Kept, Leaving, Paused, Running, Saved, ShutDown};
+pub(crate) fn after(step: GuestStep, power: ObservedState) -> Option<ObservedState> {
+    use ObservedState::{Absent, Crashed, Leaving, Paused, Running, Saved, Shelved, ShutDown};
     Some(match (step, power) {
         (GuestStep::Look, _) => power,
-        (GuestStep::Prepare, Gone) => Kept,
-        (GuestStep::Define, Kept) => ShutDown,
+        (GuestStep::Prepare, Absent) => Shelved,
+        (GuestStep::Define, Shelved) => ShutDown,
         (GuestStep::Start, ShutDown | Crashed)
         | (GuestStep::Resume, Paused)
         | (GuestStep::Restore, Saved) => Running,
@@ -425,9 +433,9 @@ pub(crate) fn after(step: GuestStep, power: GuestPower) -> Option<GuestPower> {
         | (GuestStep::DiscardSave, Saved) => ShutDown,
         (GuestStep::Pause, Running) => Paused,
         (GuestStep::Save, Running | Paused) => Saved,
-        (GuestStep::Undefine, ShutDown | Crashed | Saved) => Kept,
-        (GuestStep::RemoveDisks | GuestStep::SetAside(_) | GuestStep::Return(_), Kept) => Gone,
-        (GuestStep::Fetch | GuestStep::TakeBack(_) | GuestStep::Adopt { .. }, Gone) => Kept,
+        (GuestStep::Undefine, ShutDown | Crashed | Saved) => Shelved,
+        (GuestStep::RemoveDisks | GuestStep::SetAside(_) | GuestStep::Return(_), Shelved) => Absent,
+        (GuestStep::Fetch | GuestStep::TakeBack(_) | GuestStep::Adopt { .. }, Absent) => Shelved,
         (GuestStep::Adopt { .. }, ShutDown | Crashed | Saved | Running | Paused) => power,
         (GuestStep::ForceSending, Leaving) => Leaving,
         _ => return None,
@@ -480,8 +488,8 @@ impl Hypervisor for FakeHypervisor {
         world.check()?;
         let entry = world.entry(guest);
         let data = match entry.power {
-            GuestPower::Kept => entry.data,
-            GuestPower::Running | GuestPower::Paused | GuestPower::Leaving => 0, // without content
+            ObservedState::Shelved => entry.data,
+            ObservedState::Running | ObservedState::Paused | ObservedState::Leaving => 0, // without content
             _ => return Err(Fault::transient("no disks are set aside")),
         };
         let content = data.to_le_bytes();
@@ -493,7 +501,8 @@ impl Hypervisor for FakeHypervisor {
     async fn console(&self, guest: Uuid, most_bytes: u32) -> Result<Vec<u8>, Fault> {
         let world = self.world();
         world.check()?;
-        let Some(entry) = world.guests.get(&guest).filter(|entry| entry.power != GuestPower::Gone) else {
+        let Some(entry) = world.guests.get(&guest).filter(|entry| entry.power != ObservedState::Absent)
+        else {
             return Err(Fault::permanent("the guest is not on this host"));
         };
         let output = format!("boot {}\n", entry.record.boot).into_bytes();

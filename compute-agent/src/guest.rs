@@ -25,14 +25,14 @@
 //! one of these arrows:
 //!
 //! ```text
-//!              Prepare        Define          Start             Pause
-//!       Gone ──────────► Kept ────────► ShutDown ────► Running ──────► Paused
-//!            ◄────────── ▲    ◄──────── ▲  Crashed ◄── │ ▲    ◄──────  │
-//!            RemoveDisks │    Undefine  │   Shutdown,  │ │    Resume   │
-//!                        │              │    Destroy   │ │             │
-//!                        │  DiscardSave │         Save │ │ Restore     │ Save
-//!                        │              │              ▼ │             │
-//!                        └──────────────┴────────────── Saved ◄────────┘
+//!           Prepare           Define          Start             Pause
+//! Absent ──────────► Shelved ────────► ShutDown ────► Running ──────► Paused
+//!        ◄────────── ▲       ◄──────── ▲  Crashed ◄── │ ▲    ◄──────  │
+//!        RemoveDisks │       Undefine  │   Shutdown,  │ │    Resume   │
+//!                    │                 │    Destroy   │ │             │
+//!                    │     DiscardSave │         Save │ │ Restore     │ Save
+//!                    │                 │              ▼ │             │
+//!                    └─────────────────┴────────────── Saved ◄────────┘
 //!                            Undefine
 //! ```
 //!
@@ -41,25 +41,27 @@
 //! `Prepare` on the host that it goes to:
 //!
 //! ```text
-//!       source:  Kept ── SetAside ──► Gone       Gone ── TakeBack ──► Kept
-//!                  the migration: Gone ► Kept      the migration: Kept ► Gone
-//!       target:  Gone ── Fetch ──► Kept
+//! source:  Shelved ── SetAside ──► Absent       Absent ── TakeBack ──► Shelved
+//!          the migration: Absent ► Shelved      the migration: Shelved ► Absent
+//! target:  Absent ── Fetch ──► Shelved
 //! ```
 //!
 //! In an evacuation, `Adopt` takes the disks over from a host that is down, and `Return` gives them
 //! back to it:
 //!
 //! ```text
-//!       target:  Gone ── Adopt ──► Kept          Kept ── Return ──► Gone
+//! target:  Absent ── Adopt ──► Shelved          Shelved ── Return ──► Absent
 //! ```
 //!
 //! In a live migration, the hypervisors move the guest, and notice when that ends. What arrives
 //! runs, or is paused:
 //!
 //! ```text
-//!       source:  Running, Paused ── Send ──► Leaving ──► Kept        target:  Gone ── Fetch ──► Kept ──► Arriving ──► Running,
-//!                                ◄───────────                                 (shared disks:    Gone)                 Paused
-//!                       StopSending, or it failed
+//! source:  Running, Paused ── Send ──► Leaving ──► Shelved
+//!                          ◄───────────
+//!                 StopSending, or it failed
+//! target:  Absent ── Fetch ──► Shelved ──► Arriving ──► Running, Paused
+//!          Absent (shared disks) ────────► Arriving
 //! ```
 //!
 //! Invariants:
@@ -80,8 +82,8 @@ mod plan;
 mod tests;
 
 use crate::{
-    DesiredState, Fault, FaultKind, GuestPower, GuestRecord, GuestStep, MonotonicMicros, StepOutcome,
-    TargetState,
+    DesiredState, Fault, FaultKind, GuestGoal, GuestRecord, GuestStep, MonotonicMicros, ObservedState,
+    StepOutcome,
 };
 use plan::{Done, Next, TurningOff};
 
@@ -97,7 +99,7 @@ const LOST_PAUSE: MonotonicMicros = 1_000_000;
 /// The state machine of one guest.
 #[derive(Debug)]
 pub struct Guest {
-    power: GuestPower,
+    power: ObservedState,
     record: GuestRecord,
     received: Option<Received>,
     /// Why the desired state could not be reached.
@@ -163,7 +165,7 @@ impl Guest {
     /// A guest that was discovered, or is desired for the first time. It may take `grace` to shut
     /// down.
     #[must_use]
-    pub fn new(power: GuestPower, record: GuestRecord, grace: MonotonicMicros) -> Self {
+    pub fn new(power: ObservedState, record: GuestRecord, grace: MonotonicMicros) -> Self {
         Self {
             power,
             record,
@@ -184,12 +186,12 @@ impl Guest {
     /// Applies a desired state, unless it is outdated or a repetition.
     pub fn apply(&mut self, desired: DesiredState, now: MonotonicMicros) -> Reaction {
         let is_repeated = self.desired().is_some_and(|known| known.generation == desired.generation);
-        if is_repeated && desired.goal == TargetState::Absent && !self.is_acting() {
+        if is_repeated && desired.goal == GuestGoal::Absent && !self.is_acting() {
             if self.fault.is_some() {
                 return self.retry_removal(now);
             }
-            let is_removal = self.desired().is_some_and(|known| known.goal == TargetState::Absent);
-            if is_removal && self.power != GuestPower::Gone && self.is_concluded() {
+            let is_removal = self.desired().is_some_and(|known| known.goal == GuestGoal::Absent);
+            if is_removal && self.power != ObservedState::Absent && self.is_concluded() {
                 // The guest was or seemed removed, and exists.
                 self.record.fulfilled = desired.generation.saturating_sub(1);
                 return self.proceed(now, false);
@@ -265,7 +267,7 @@ impl Guest {
 
     /// The state last observed.
     #[must_use]
-    pub fn power(&self) -> GuestPower {
+    pub fn power(&self) -> ObservedState {
         self.power
     }
 
@@ -317,7 +319,7 @@ impl Guest {
     /// Whether the guest is removed, and nothing remains to be done or reported.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.power == GuestPower::Gone
+        self.power == ObservedState::Absent
             && self.phase == Phase::Idle
             && self.fault.is_none()
             && self.is_concluded()
@@ -339,10 +341,10 @@ impl Guest {
     }
 
     /// Applies an observation. Returns whether the state has changed.
-    fn observe(&mut self, power: Option<GuestPower>) -> bool {
+    fn observe(&mut self, power: Option<ObservedState>) -> bool {
         self.is_stale = power.is_none();
         let Some(power) = power else { return false };
-        if power != GuestPower::Running {
+        if power != ObservedState::Running {
             self.off_by = None;
         }
         std::mem::replace(&mut self.power, power) != power
@@ -360,7 +362,9 @@ impl Guest {
             GuestStep::Fetch | GuestStep::Adopt { .. } | GuestStep::ForceSending => {
                 self.acted_for = generation;
             }
-            GuestStep::Shutdown if self.power == GuestPower::Running => self.off_by = Some(now + self.grace),
+            GuestStep::Shutdown if self.power == ObservedState::Running => {
+                self.off_by = Some(now + self.grace);
+            }
             _ => {}
         }
         false

@@ -11,11 +11,11 @@ use crate::disks::{DiskPart, Incoming};
 
 /// The observed state of a guest: what the hypervisor and the disks show.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum GuestPower {
+pub enum ObservedState {
     /// The host has neither a domain nor disks of it.
-    Gone,
+    Absent,
     /// Only its disks exist.
-    Kept,
+    Shelved,
     /// Defined and shut off.
     ShutDown,
     /// Defined; it crashed.
@@ -44,17 +44,17 @@ pub struct GuestRecord {
     pub boot: u32,
 }
 
-/// One operation on a guest. Each leads from one [`GuestPower`] to another and is idempotent, so it
-/// can be repeated after a crash.
+/// One operation on a guest. Each leads from one [`ObservedState`] to another and is idempotent, so
+/// it can be repeated after a crash.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum GuestStep {
     /// Observe the guest.
     Look,
     /// Store the record.
     Remember(GuestRecord),
-    /// Create its disks. Gone → Kept.
+    /// Create its disks. Absent → Shelved.
     Prepare,
-    /// Define its domain. Kept → ShutDown.
+    /// Define its domain. Shelved → ShutDown.
     Define,
     /// Boot it. ShutDown, Crashed → Running.
     Start,
@@ -72,20 +72,20 @@ pub enum GuestStep {
     Restore,
     /// Delete the saved memory. Saved → ShutDown.
     DiscardSave,
-    /// Undefine its domain. ShutDown, Crashed, Saved → Kept.
+    /// Undefine its domain. ShutDown, Crashed, Saved → Shelved.
     Undefine,
-    /// Delete its disks. Kept → Gone.
+    /// Delete its disks. Shelved → Absent.
     RemoveDisks,
-    /// Make its disks those of the guest with this UUID, atomically. Kept → Gone; the other: Gone →
-    /// Kept.
+    /// Make its disks those of the guest with this UUID, atomically. Shelved → Absent; the other:
+    /// Absent → Shelved.
     SetAside(Uuid),
-    /// Create its disks from those of another host. Gone → Kept.
+    /// Create its disks from those of another host. Absent → Shelved.
     Fetch,
-    /// Make the disks of the guest with this UUID its own, atomically. Gone → Kept; the other: Kept
-    /// → Gone.
+    /// Make the disks of the guest with this UUID its own, atomically. Absent → Shelved; the other:
+    /// Shelved → Absent.
     TakeBack(Uuid),
-    /// Take its disks on the shared storage over, atomically, whichever host had them. Gone → Kept;
-    /// a guest that exists stays as it is.
+    /// Take its disks on the shared storage over, atomically, whichever host had them. Absent →
+    /// Shelved; a guest that exists stays as it is.
     Adopt {
         /// The migration.
         migration: Uuid,
@@ -94,10 +94,11 @@ pub enum GuestStep {
         /// Whether disks that are missing are created.
         may_build: bool,
     },
-    /// Return its disks to the host that had them before this migration, atomically. Kept → Gone.
+    /// Return its disks to the host that had them before this migration, atomically. Shelved →
+    /// Absent.
     Return(Uuid),
-    /// Begin to send it to another host. Running, Paused → Leaving, then Kept if it has left. If an
-    /// attempt for this generation has ended and the guest is still here, fails as that attempt
+    /// Begin to send it to another host. Running, Paused → Leaving, then Shelved if it has left. If
+    /// an attempt for this generation has ended and the guest is still here, fails as that attempt
     /// has.
     Send {
         /// The generation of the desired state.
@@ -180,7 +181,7 @@ pub struct StepOutcome {
     /// Whether the step succeeded.
     pub result: Result<(), Fault>,
     /// The observed state; None if the guest could not be observed.
-    pub power: Option<GuestPower>,
+    pub power: Option<ObservedState>,
 }
 
 /// A guest that exists on the host.
@@ -189,7 +190,7 @@ pub struct Found {
     /// UUID of its instance.
     pub instance: Uuid,
     /// Its observed state.
-    pub power: GuestPower,
+    pub power: ObservedState,
     /// Its stored record.
     pub record: GuestRecord,
 }

@@ -43,12 +43,12 @@ pub mod libvirt;
 mod providers;
 pub mod service;
 
-pub use desired::{DesiredState, InvalidDesiredGuest, TargetState};
+pub use desired::{DesiredState, GuestGoal, InvalidDesiredGuest};
 pub use fake::{FakeHypervisor, FakeNetwork, FakeStorage};
 pub use health::AgentHealth;
 pub use host::{Cell, Facts, HugePages, PciDevice};
 pub use hypervisor::{
-    Fault, FaultKind, Found, GuestPower, GuestRecord, GuestStep, Hypervisor, Job, Notice, StepOutcome,
+    Fault, FaultKind, Found, GuestRecord, GuestStep, Hypervisor, Job, Notice, ObservedState, StepOutcome,
 };
 pub use providers::{Offer, Part, provider_tree};
 

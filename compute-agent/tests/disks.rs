@@ -7,7 +7,7 @@ use berth_api::v1::disk_move::Role;
 use berth_api::v1::guest_report::State;
 use berth_api::v1::{DesiredGuest, DiskMove, GuestSpec};
 use berth_compute_agent::service::Certificates;
-use berth_compute_agent::{Facts, FakeHypervisor, Fault, GuestPower, GuestStep};
+use berth_compute_agent::{Facts, FakeHypervisor, Fault, GuestStep, ObservedState};
 use berth_test_support::agents_service::{self, Agent, Service};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use uuid::Uuid;
@@ -117,7 +117,7 @@ async fn disks_follow_the_guest_and_come_back() {
         assert_ne!(data, 0);
         assert_eq!(
             (hosts.source.guest(GUEST).0, hosts.source.guest(MIGRATION).0),
-            (GuestPower::Gone, GuestPower::Kept)
+            (ObservedState::Absent, ObservedState::Shelved)
         );
         hosts.offer(3, Some(TICKET)).await;
         let arrived = hosts.service.reconcile("h2", hosts.fetching(3, TICKET, "h1")).await;
@@ -133,7 +133,7 @@ async fn disks_follow_the_guest_and_come_back() {
         assert_eq!(hosts.source.data(GUEST), data);
         // The agent notices that the disks of the migration have gone.
         hosts.service.wait_for_state(MIGRATION, State::Absent).await;
-        assert_eq!(hosts.source.guest(MIGRATION).0, GuestPower::Gone);
+        assert_eq!(hosts.source.guest(MIGRATION).0, ObservedState::Absent);
     }
 }
 

@@ -10,7 +10,7 @@ use berth_api::v1::{ConsoleRequest, DesiredGuest, Failure, GuestReport, GuestSpe
 use berth_compute_agent::agent::{self, Settings};
 use berth_compute_agent::disks::Peers;
 use berth_compute_agent::{
-    AgentHealth, Facts, FakeHypervisor, Fault, GuestPower, GuestRecord, GuestStep, Offer,
+    AgentHealth, Facts, FakeHypervisor, Fault, GuestRecord, GuestStep, ObservedState, Offer,
 };
 use berth_test_support::agents_service::{self, Agent, Known, Service};
 use tokio::sync::{oneshot, watch};
@@ -216,7 +216,7 @@ async fn an_invalid_desired_guest_is_an_error_of_its_guest() {
 async fn changes_without_a_request_are_reported() {
     let (service, hypervisor, agent) = start().await;
     service.reconcile(HOST, desired(1, Goal::Running, 1)).await;
-    hypervisor.disturb(GUEST, GuestPower::Crashed);
+    hypervisor.disturb(GUEST, ObservedState::Crashed);
     let report = service.wait_for_state(GUEST, State::Crashed).await;
     assert_eq!(reported(&report), (1, State::Crashed, 1, ""));
 
@@ -306,7 +306,10 @@ async fn a_graceful_shutdown_finishes_the_running_step_and_starts_none() {
     hypervisor.release();
     stopping.await.expect("it ended well");
     assert_eq!(hypervisor.steps(), [(GUEST, GuestStep::Prepare)]);
-    assert_eq!(hypervisor.guest(GUEST), (GuestPower::Kept, GuestRecord { known: 1, fulfilled: 0, boot: 0 }));
+    assert_eq!(
+        hypervisor.guest(GUEST),
+        (ObservedState::Shelved, GuestRecord { known: 1, fulfilled: 0, boot: 0 })
+    );
 
     let agent = restart(&service, &hypervisor).await;
     let report = service.reconcile(HOST, desired(1, Goal::Running, 1)).await;

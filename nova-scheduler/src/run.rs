@@ -103,8 +103,7 @@ impl NovaScheduler {
     ///
     /// # Errors
     /// [`NovaError`]: options that another attempt would not help. Databases and brokers that do
-    /// not
-    /// answer are tried again.
+    /// not answer are tried again.
     pub async fn run(&self, mut stop: watch::Receiver<bool>) -> Result<(), NovaError> {
         let (shadow, engine) = (self.shadow()?, self.engine()?);
         let reader = Arc::new(self.reader());

@@ -13,7 +13,7 @@ use berth_api::v1::instances_client::InstancesClient;
 use berth_compute_agent::agent::{self, Settings};
 use berth_compute_agent::disks::Peers;
 use berth_compute_agent::service::{self, Certificates};
-use berth_compute_agent::{Facts, FakeHypervisor, GuestPower, Offer};
+use berth_compute_agent::{Facts, FakeHypervisor, ObservedState, Offer};
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, Issuer, KeyPair, SanType};
 use tempfile::TempDir;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
@@ -182,7 +182,7 @@ async fn an_agent_joins_with_its_certificate_and_builds() {
         () = agent => unreachable!("nobody ends it"),
         built = tokio::time::timeout(PATIENCE, built) => built.expect("it is built in time"),
     };
-    assert_eq!(hypervisor.guest(built).0, GuestPower::Running);
+    assert_eq!(hypervisor.guest(built).0, ObservedState::Running);
 }
 
 /// An agent of host1, for as long as its runtime lives.

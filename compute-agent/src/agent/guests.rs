@@ -8,14 +8,14 @@ use uuid::Uuid;
 use super::{Agent, Finished, REMEMBERED};
 use crate::disks::{DiskRole, Incoming};
 use crate::guest::{Guest, Reaction};
-use crate::{Found, GuestPower, GuestRecord, GuestStep, Hypervisor, Job, TargetState};
+use crate::{Found, GuestGoal, GuestRecord, GuestStep, Hypervisor, Job, ObservedState};
 
 impl<H: Hypervisor> Agent<H> {
     pub(super) fn adopt(&mut self, found: Vec<Found>) {
         for Found { instance, power, record } in found {
             let guest = Guest::new(power, record, self.grace());
             self.guests.insert(instance, guest);
-            if power == GuestPower::Gone {
+            if power == ObservedState::Absent {
                 self.remember_removed(instance);
             }
         }
@@ -27,7 +27,7 @@ impl<H: Hypervisor> Agent<H> {
         let mut found: BTreeMap<_, _> = found.into_iter().map(|found| (found.instance, found)).collect();
         let known: Vec<_> = self.guests.iter().map(|(&instance, guest)| (instance, guest.power())).collect();
         for (instance, power) in known {
-            let seen = found.remove(&instance).map_or(GuestPower::Gone, |found| found.power);
+            let seen = found.remove(&instance).map_or(ObservedState::Absent, |found| found.power);
             if seen != power {
                 self.with_guest(instance, Guest::disturbed);
             }
@@ -51,7 +51,7 @@ impl<H: Hypervisor> Agent<H> {
         let grace = self.grace();
         self.guests
             .entry(guest)
-            .or_insert_with(|| Guest::new(GuestPower::Kept, GuestRecord::default(), grace));
+            .or_insert_with(|| Guest::new(ObservedState::Shelved, GuestRecord::default(), grace));
         self.with_guest(guest, Guest::disturbed);
     }
 
@@ -61,7 +61,7 @@ impl<H: Hypervisor> Agent<H> {
         let desired = self.guests.get(&instance).and_then(Guest::desired);
         let ticket = desired.and_then(|desired| match (&desired.disks, &desired.transfer) {
             (Some(DiskRole::Offer(ticket)), _) => Some(ticket.as_str()),
-            (_, Some(transfer)) if desired.goal == TargetState::Leaving => Some(transfer.ticket.as_str()),
+            (_, Some(transfer)) if desired.goal == GuestGoal::Leaving => Some(transfer.ticket.as_str()),
             _ => None,
         });
         self.offers.set(instance, ticket);

@@ -6,7 +6,7 @@ use berth_api::v1::{self, AgentMessage};
 use uuid::Uuid;
 
 use crate::guest::Guest;
-use crate::{FaultKind, GuestPower};
+use crate::{FaultKind, ObservedState};
 
 pub(super) fn message(message: Message) -> AgentMessage {
     AgentMessage { message: Some(message) }
@@ -26,15 +26,15 @@ pub(super) fn report(instance: Uuid, guest: &Guest, missing_cpu_features: Vec<St
     })
 }
 
-fn state(power: GuestPower) -> State {
+fn state(power: ObservedState) -> State {
     match power {
-        GuestPower::Gone => State::Absent,
-        GuestPower::Kept => State::Shelved,
-        GuestPower::ShutDown => State::ShutDown,
-        GuestPower::Crashed => State::Crashed,
-        GuestPower::Saved => State::Saved,
-        GuestPower::Running | GuestPower::Leaving => State::Running,
-        GuestPower::Arriving => State::BeingReceived,
-        GuestPower::Paused => State::Paused,
+        ObservedState::Absent => State::Absent,
+        ObservedState::Shelved => State::Shelved,
+        ObservedState::ShutDown => State::ShutDown,
+        ObservedState::Crashed => State::Crashed,
+        ObservedState::Saved => State::Saved,
+        ObservedState::Running | ObservedState::Leaving => State::Running,
+        ObservedState::Arriving => State::BeingReceived,
+        ObservedState::Paused => State::Paused,
     }
 }

@@ -7,18 +7,18 @@ use std::{fs, io};
 use uuid::Uuid;
 
 use super::Entry;
-use crate::{GuestPower, GuestRecord};
+use crate::{GuestRecord, ObservedState};
 
-const POWERS: [GuestPower; 9] = [
-    GuestPower::Gone,
-    GuestPower::Kept,
-    GuestPower::ShutDown,
-    GuestPower::Crashed,
-    GuestPower::Saved,
-    GuestPower::Running,
-    GuestPower::Paused,
-    GuestPower::Leaving,
-    GuestPower::Arriving,
+const POWERS: [ObservedState; 9] = [
+    ObservedState::Absent,
+    ObservedState::Shelved,
+    ObservedState::ShutDown,
+    ObservedState::Crashed,
+    ObservedState::Saved,
+    ObservedState::Running,
+    ObservedState::Paused,
+    ObservedState::Leaving,
+    ObservedState::Arriving,
 ];
 
 /// Reads the guests in a directory, which is created if it is missing.
@@ -104,7 +104,7 @@ mod tests {
         hypervisor.forget(other).await;
         fs::write(directory.path().join(format!("{other}.new")), "Runn").expect("written");
         let again = open();
-        assert_eq!(again.guest(one), (GuestPower::Kept, record));
+        assert_eq!(again.guest(one), (ObservedState::Shelved, record));
         assert_eq!(again.guests().await.expect("there").len(), 1);
     }
 }

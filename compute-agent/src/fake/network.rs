@@ -7,7 +7,7 @@ use berth_api::v1;
 use uuid::Uuid;
 
 use super::{Entry, FakeHypervisor};
-use crate::{Fault, GuestPower, Notice};
+use crate::{Fault, Notice, ObservedState};
 
 /// Fake hypervisors that send each other guests.
 #[derive(Clone, Debug, Default)]
@@ -20,7 +20,7 @@ pub(super) struct Sending {
     target: Arc<FakeHypervisor>,
     is_shared: bool,
     /// The state in which it is on either side.
-    power: GuestPower,
+    power: ObservedState,
 }
 
 impl FakeNetwork {
@@ -57,7 +57,7 @@ impl FakeHypervisor {
         let entry = world.entry(instance);
         // What a hypervisor does at the end happens on both sides at once: its process does not die
         // with the agent.
-        let left = Entry { power: GuestPower::Kept, ..entry };
+        let left = Entry { power: ObservedState::Shelved, ..entry };
         world.guests.insert(instance, left);
         let host = world.facts.host_uuid;
         let storage = world.storage.clone().filter(|_| sending.is_shared);
@@ -104,7 +104,7 @@ impl FakeHypervisor {
         let target = world.network.as_ref().and_then(|network| network.find(uri));
         let target = target.ok_or_else(|| Fault::permanent(format!("{uri:?} cannot be reached")))?;
         let entry = world.entry(instance);
-        if !matches!(entry.power, GuestPower::Running | GuestPower::Paused) {
+        if !matches!(entry.power, ObservedState::Running | ObservedState::Paused) {
             return Err(Fault::transient(format!("a guest that is {:?} cannot be sent", entry.power)));
         }
         drop(world);
@@ -112,7 +112,7 @@ impl FakeHypervisor {
         let mut world = self.world();
         let is_shared = transfer.is_shared;
         world.sending.insert(instance, Sending { generation, target, is_shared, power: entry.power });
-        world.guests.insert(instance, Entry { power: GuestPower::Leaving, ..entry });
+        world.guests.insert(instance, Entry { power: ObservedState::Leaving, ..entry });
         let is_held = world.holds_transfers;
         drop(world);
         if !is_held {
@@ -125,11 +125,11 @@ impl FakeHypervisor {
         let mut world = self.world();
         world.check()?;
         let entry = world.entry(instance);
-        let needed = if is_shared { GuestPower::Gone } else { GuestPower::Kept };
+        let needed = if is_shared { ObservedState::Absent } else { ObservedState::Shelved };
         if entry.power != needed {
             return Err(Fault::permanent(format!("the target has a guest that is {:?}", entry.power)));
         }
-        world.guests.insert(instance, Entry { power: GuestPower::Arriving, ..entry });
+        world.guests.insert(instance, Entry { power: ObservedState::Arriving, ..entry });
         world.notify(Notice::Disturbed(instance));
         Ok(())
     }
@@ -138,9 +138,9 @@ impl FakeHypervisor {
     fn stop_receiving(&self, instance: Uuid) {
         let mut world = self.world();
         let entry = world.entry(instance);
-        if entry.power == GuestPower::Arriving {
+        if entry.power == ObservedState::Arriving {
             // On shared storage without disks of its own, that is nothing.
-            world.guests.insert(instance, Entry { power: GuestPower::Kept, ..entry });
+            world.guests.insert(instance, Entry { power: ObservedState::Shelved, ..entry });
             world.notify(Notice::Disturbed(instance));
         }
     }
@@ -160,7 +160,7 @@ impl FakeHypervisor {
     pub(super) fn cut_transfers(&self) {
         let world = self.world();
         let sent: Vec<Uuid> = world.sending.keys().copied().collect();
-        let is_received = |(_, entry): &(&Uuid, &Entry)| entry.power == GuestPower::Arriving;
+        let is_received = |(_, entry): &(&Uuid, &Entry)| entry.power == ObservedState::Arriving;
         let received: Vec<Uuid> =
             world.guests.iter().filter(is_received).map(|(&instance, _)| instance).collect();
         drop(world);

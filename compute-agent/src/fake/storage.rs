@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use uuid::Uuid;
 
-use crate::{Fault, GuestPower, GuestStep};
+use crate::{Fault, GuestStep, ObservedState};
 
 /// The disks of guests on several fake hosts. Each belongs to one host, and is locked while the
 /// guest runs, as QEMU locks disks.
@@ -107,10 +107,10 @@ impl FakeStorage {
     }
 
     /// Notes the state of a guest after a step of its host.
-    pub(super) fn note(&self, guest: Uuid, host: Uuid, power: GuestPower, data: u64) {
+    pub(super) fn note(&self, guest: Uuid, host: Uuid, power: ObservedState, data: u64) {
         let mut all = self.disks();
         let owner = all.get(&guest).map(|disks| disks.owner);
-        if power == GuestPower::Gone {
+        if power == ObservedState::Absent {
             all.retain(|&of, _| of != guest || owner != Some(host));
             return;
         }
@@ -120,7 +120,7 @@ impl FakeStorage {
         let new = SharedDisks { owner: host, taken: None, locked_by: None, data };
         let disks = all.entry(guest).or_insert(new);
         disks.data = data;
-        disks.locked_by = matches!(power, GuestPower::Running | GuestPower::Paused).then_some(host);
+        disks.locked_by = matches!(power, ObservedState::Running | ObservedState::Paused).then_some(host);
     }
 
     /// A guest has arrived from another host, whose disks it uses.

@@ -6,9 +6,9 @@ use berth_api::v1;
 use berth_api::v1::transfer::Phase;
 
 use super::tests::{World, desired};
-use super::{GuestPower, GuestStep};
+use super::{GuestStep, ObservedState};
 use crate::disks::DiskRole;
-use crate::{DesiredState, Fault, TargetState};
+use crate::{DesiredState, Fault, GuestGoal};
 
 fn transfer(is_shared: bool, phase: Phase, is_forced: bool) -> Option<Arc<v1::Transfer>> {
     Some(Arc::new(v1::Transfer { is_shared, phase: phase.into(), is_forced, ..v1::Transfer::default() }))
@@ -17,20 +17,20 @@ fn transfer(is_shared: bool, phase: Phase, is_forced: bool) -> Option<Arc<v1::Tr
 fn leaving(generation: u64, is_sent: bool, is_forced: bool) -> DesiredState {
     let phase = if is_sent { Phase::Sending } else { Phase::Stopping };
     let transfer = transfer(false, phase, is_forced);
-    DesiredState { transfer, ..desired(generation, TargetState::Leaving, 1, false) }
+    DesiredState { transfer, ..desired(generation, GuestGoal::Leaving, 1, false) }
 }
 
 fn arriving(generation: u64, is_shared: bool, phase: Phase) -> DesiredState {
     DesiredState {
         transfer: transfer(is_shared, phase, false),
-        ..desired(generation, TargetState::Arriving, 3, false)
+        ..desired(generation, GuestGoal::Arriving, 3, false)
     }
 }
 
 /// A guest that runs in its first boot, and is to be sent: the step is under way.
 fn sent() -> World {
     let mut world = World::new();
-    world.reach(1, TargetState::Running, 1, false);
+    world.reach(1, GuestGoal::Running, 1, false);
     world.done.clear();
     world.apply(leaving(2, false, false));
     world.settle(true);
@@ -42,7 +42,7 @@ fn sent() -> World {
 }
 
 /// The hypervisor notices a change.
-fn notice(world: &mut World, power: GuestPower) {
+fn notice(world: &mut World, power: ObservedState) {
     world.disturb(power);
     assert_eq!(world.step, Some(GuestStep::Look));
     world.complete(None, true, true);
@@ -51,7 +51,7 @@ fn notice(world: &mut World, power: GuestPower) {
 #[test]
 fn a_guest_that_has_left_is_reported_then() {
     let mut world = sent();
-    world.power = GuestPower::Leaving;
+    world.power = ObservedState::Leaving;
     world.complete(None, false, true);
     assert_eq!(
         (world.guest.phase, world.guest.concluded_generation()),
@@ -59,29 +59,29 @@ fn a_guest_that_has_left_is_reported_then() {
         "it is on its way"
     );
     world.has_reported = false;
-    notice(&mut world, GuestPower::Kept);
+    notice(&mut world, ObservedState::Shelved);
     world.settle(true);
     assert!(world.has_reported && world.guest.fault().is_none());
-    assert_eq!((world.guest.power(), world.guest.concluded_generation()), (GuestPower::Kept, 3));
+    assert_eq!((world.guest.power(), world.guest.concluded_generation()), (ObservedState::Shelved, 3));
 }
 
 #[test]
 fn a_guest_that_stays_is_reported_with_the_reason() {
     let mut world = sent();
-    world.power = GuestPower::Leaving;
+    world.power = ObservedState::Leaving;
     world.complete(None, false, true);
-    notice(&mut world, GuestPower::Running);
+    notice(&mut world, ObservedState::Running);
     // The hypervisor knows how the attempt has failed.
     assert_eq!(world.step, Some(GuestStep::Send { generation: 3 }));
     world.complete(Some(Fault::permanent("no route")), false, true);
     assert_eq!(world.guest.fault().map(|fault| fault.message.as_str()), Some("no route"));
-    assert_eq!((world.guest.power(), world.guest.concluded_generation()), (GuestPower::Running, 3));
+    assert_eq!((world.guest.power(), world.guest.concluded_generation()), (ObservedState::Running, 3));
 }
 
 #[test]
 fn sending_is_stopped_and_forced_on_request() {
     let mut world = sent();
-    world.power = GuestPower::Leaving;
+    world.power = ObservedState::Leaving;
     world.complete(None, false, true);
     world.apply(leaving(4, true, true));
     world.complete(None, true, true);
@@ -91,17 +91,17 @@ fn sending_is_stopped_and_forced_on_request() {
     world.apply(leaving(5, false, false));
     world.complete(None, true, true);
     assert_eq!(world.step, Some(GuestStep::StopSending));
-    world.power = GuestPower::Running;
+    world.power = ObservedState::Running;
     world.complete(None, false, true);
     world.settle(true);
-    assert_eq!((world.guest.power(), world.guest.concluded_generation()), (GuestPower::Running, 5));
+    assert_eq!((world.guest.power(), world.guest.concluded_generation()), (ObservedState::Running, 5));
     assert!(world.guest.fault().is_none());
 }
 
 #[test]
 fn a_guest_that_is_off_is_not_sent_and_not_started() {
     let mut world = World::new();
-    world.reach(1, TargetState::Stopped, 0, false);
+    world.reach(1, GuestGoal::Stopped, 0, false);
     world.done.clear();
     world.apply(leaving(2, true, false));
     world.settle(true);
@@ -114,7 +114,7 @@ fn a_guest_that_is_off_is_not_sent_and_not_started() {
 #[test]
 fn a_restart_loses_no_guest() {
     for (power, step) in
-        [(GuestPower::Leaving, None), (GuestPower::Running, Some(GuestStep::Send { generation: 3 }))]
+        [(ObservedState::Leaving, None), (ObservedState::Running, Some(GuestStep::Send { generation: 3 }))]
     {
         let mut world = sent();
         world.power = power;
@@ -134,21 +134,21 @@ fn a_target_gets_disks_and_reports_what_arrives() {
         let fetched: &[GuestStep] = if is_shared { &[] } else { &[GuestStep::Fetch] };
         assert_eq!(world.done, fetched);
         assert_eq!((world.guest.concluded_generation(), world.record.boot), (5, 3), "it is ready");
-        notice(&mut world, GuestPower::Arriving);
+        notice(&mut world, ObservedState::Arriving);
         world.has_reported = false;
-        notice(&mut world, GuestPower::Running);
+        notice(&mut world, ObservedState::Running);
         assert!(world.has_reported);
         // It is in the boot that it had, so it is not rebooted. Shared disks are taken over once.
         let adopt = DiskRole::Adopt { migration: super::tests::MIGRATION, may_build: false };
         world.done.clear();
         world.apply(DesiredState {
             disks: is_shared.then_some(adopt),
-            ..desired(6, TargetState::Running, 3, false)
+            ..desired(6, GuestGoal::Running, 3, false)
         });
         world.settle(true);
         let steps = world.done.iter().filter(|step| matches!(step, GuestStep::Adopt { .. })).count();
         assert_eq!((world.done.len(), steps), (usize::from(is_shared), usize::from(is_shared)));
-        assert_eq!(world.guest.power(), GuestPower::Running);
+        assert_eq!(world.guest.power(), ObservedState::Running);
     }
 }
 
@@ -196,8 +196,8 @@ fn what_arrives_is_removed_on_request_only() {
     let mut world = World::new();
     world.apply(arriving(5, false, Phase::Preparing));
     world.settle(true);
-    notice(&mut world, GuestPower::Arriving);
-    world.apply(desired(6, TargetState::Absent, 0, false));
+    notice(&mut world, ObservedState::Arriving);
+    world.apply(desired(6, GuestGoal::Absent, 0, false));
     world.complete(None, true, true);
     assert_eq!(world.step, Some(GuestStep::Destroy));
 }

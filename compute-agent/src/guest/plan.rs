@@ -3,7 +3,7 @@
 use berth_api::v1::transfer::Phase;
 
 use crate::disks::DiskRole;
-use crate::{DesiredState, GuestPower, GuestRecord, GuestStep, TargetState};
+use crate::{DesiredState, GuestGoal, GuestRecord, GuestStep, ObservedState};
 
 /// The next thing to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,7 +38,7 @@ pub(super) struct Done {
 /// The next step towards a desired state that is not reached.
 pub(super) fn next(
     desired: &DesiredState,
-    power: GuestPower,
+    power: ObservedState,
     record: GuestRecord,
     turning_off: TurningOff,
     done: Done,
@@ -47,18 +47,18 @@ pub(super) fn next(
         return Next::Do(GuestStep::Remember(GuestRecord { known: desired.generation, ..record }));
     }
     match desired.goal {
-        TargetState::Leaving => leaving(desired, power, done.has_acted),
-        TargetState::Arriving => arriving(desired, power, done.has_acted),
-        TargetState::Absent => absent(power),
-        _ if power == GuestPower::Leaving => Some(Next::Do(GuestStep::StopSending)),
-        _ if power == GuestPower::Arriving => Some(Next::Await),
-        _ if power >= GuestPower::ShutDown && !done.has_acted && takes_over(desired).is_some() => {
+        GuestGoal::Leaving => leaving(desired, power, done.has_acted),
+        GuestGoal::Arriving => arriving(desired, power, done.has_acted),
+        GuestGoal::Absent => absent(power),
+        _ if power == ObservedState::Leaving => Some(Next::Do(GuestStep::StopSending)),
+        _ if power == ObservedState::Arriving => Some(Next::Await),
+        _ if power >= ObservedState::ShutDown && !done.has_acted && takes_over(desired).is_some() => {
             takes_over(desired)
         }
-        TargetState::Shelved => shelved(power, turning_off),
-        TargetState::Outgoing => outgoing(desired, power, turning_off),
-        TargetState::Stopped => stopped(desired, power, turning_off),
-        TargetState::Running | TargetState::Paused | TargetState::Suspended => {
+        GuestGoal::Shelved => shelved(power, turning_off),
+        GuestGoal::Outgoing => outgoing(desired, power, turning_off),
+        GuestGoal::Stopped => stopped(desired, power, turning_off),
+        GuestGoal::Running | GuestGoal::Paused | GuestGoal::Suspended => {
             alive(desired, power, record, turning_off, done.has_started)
         }
     }
@@ -68,33 +68,35 @@ pub(super) fn next(
 /// The record of a desired state that is reached. A guest that arrives is in the boot that it has
 /// on its way.
 fn reached(desired: &DesiredState, record: GuestRecord) -> GuestRecord {
-    let boot = if desired.goal == TargetState::Arriving { desired.boot } else { record.boot };
+    let boot = if desired.goal == GuestGoal::Arriving { desired.boot } else { record.boot };
     GuestRecord { fulfilled: desired.generation, boot, ..record }
 }
 
 /// `None`, here and below: the goal is reached.
-fn absent(power: GuestPower) -> Option<Next> {
+fn absent(power: ObservedState) -> Option<Next> {
     match power {
-        GuestPower::Gone => None,
-        GuestPower::Kept => Some(Next::Do(GuestStep::RemoveDisks)),
-        GuestPower::ShutDown | GuestPower::Crashed | GuestPower::Saved => Some(Next::Do(GuestStep::Undefine)),
-        GuestPower::Running | GuestPower::Paused | GuestPower::Leaving | GuestPower::Arriving => {
+        ObservedState::Absent => None,
+        ObservedState::Shelved => Some(Next::Do(GuestStep::RemoveDisks)),
+        ObservedState::ShutDown | ObservedState::Crashed | ObservedState::Saved => {
+            Some(Next::Do(GuestStep::Undefine))
+        }
+        ObservedState::Running | ObservedState::Paused | ObservedState::Leaving | ObservedState::Arriving => {
             Some(Next::Do(GuestStep::Destroy))
         }
     }
 }
 
-fn leaving(desired: &DesiredState, power: GuestPower, has_forced: bool) -> Option<Next> {
+fn leaving(desired: &DesiredState, power: ObservedState, has_forced: bool) -> Option<Next> {
     let is_sent = desired.is_in(Phase::Sending);
     let is_forced = desired.transfer.as_ref().is_some_and(|of| of.is_forced);
     match power {
-        GuestPower::Leaving if !is_sent => Some(Next::Do(GuestStep::StopSending)),
-        GuestPower::Leaving if is_forced && !has_forced => Some(Next::Do(GuestStep::ForceSending)),
-        GuestPower::Leaving => Some(Next::Await),
-        GuestPower::Running | GuestPower::Paused if is_sent => {
+        ObservedState::Leaving if !is_sent => Some(Next::Do(GuestStep::StopSending)),
+        ObservedState::Leaving if is_forced && !has_forced => Some(Next::Do(GuestStep::ForceSending)),
+        ObservedState::Leaving => Some(Next::Await),
+        ObservedState::Running | ObservedState::Paused if is_sent => {
             Some(Next::Do(GuestStep::Send { generation: desired.generation }))
         }
-        GuestPower::ShutDown | GuestPower::Crashed | GuestPower::Saved if is_sent => {
+        ObservedState::ShutDown | ObservedState::Crashed | ObservedState::Saved if is_sent => {
             Some(Next::Impossible("the guest does not run, so it cannot be sent"))
         }
         _ => None,
@@ -103,12 +105,12 @@ fn leaving(desired: &DesiredState, power: GuestPower, has_forced: bool) -> Optio
 
 /// The disks are fetched again for each attempt: an earlier one may have left others. Later they
 /// may be in use already.
-fn arriving(desired: &DesiredState, power: GuestPower, has_fetched: bool) -> Option<Next> {
+fn arriving(desired: &DesiredState, power: ObservedState, has_fetched: bool) -> Option<Next> {
     let is_shared = desired.transfer.as_ref().is_some_and(|of| of.is_shared);
     match power {
         _ if is_shared || !desired.is_in(Phase::Preparing) => None,
-        GuestPower::Gone => Some(Next::Do(GuestStep::Fetch)),
-        GuestPower::Kept if !has_fetched => Some(Next::Do(GuestStep::RemoveDisks)),
+        ObservedState::Absent => Some(Next::Do(GuestStep::Fetch)),
+        ObservedState::Shelved if !has_fetched => Some(Next::Do(GuestStep::RemoveDisks)),
         _ => None,
     }
 }
@@ -119,66 +121,68 @@ fn takes_over(desired: &DesiredState) -> Option<Next> {
     Some(Next::Do(GuestStep::Adopt { migration, generation: desired.generation, may_build }))
 }
 
-fn shelved(power: GuestPower, turning_off: TurningOff) -> Option<Next> {
+fn shelved(power: ObservedState, turning_off: TurningOff) -> Option<Next> {
     match power {
-        GuestPower::Gone => {
+        ObservedState::Absent => {
             Some(Next::Impossible("the guest cannot be shelved: this host has no disk of it"))
         }
-        GuestPower::Kept => None,
-        GuestPower::ShutDown | GuestPower::Crashed | GuestPower::Saved => Some(Next::Do(GuestStep::Undefine)),
-        _ => Some(turn_off(power, turning_off)),
-    }
-}
-
-fn outgoing(desired: &DesiredState, power: GuestPower, turning_off: TurningOff) -> Option<Next> {
-    match (power, &desired.disks) {
-        (GuestPower::Gone, _) => None,
-        (GuestPower::Kept, Some(DiskRole::SetAside(migration))) => {
-            Some(Next::Do(GuestStep::SetAside(*migration)))
-        }
-        (GuestPower::Kept, Some(DiskRole::Return(migration))) => {
-            Some(Next::Do(GuestStep::Return(*migration)))
-        }
-        (GuestPower::Kept, _) => {
-            Some(Next::Impossible("the disks cannot be set aside: no migration is named"))
-        }
-        (GuestPower::ShutDown | GuestPower::Crashed | GuestPower::Saved, _) => {
+        ObservedState::Shelved => None,
+        ObservedState::ShutDown | ObservedState::Crashed | ObservedState::Saved => {
             Some(Next::Do(GuestStep::Undefine))
         }
         _ => Some(turn_off(power, turning_off)),
     }
 }
 
-fn stopped(desired: &DesiredState, power: GuestPower, turning_off: TurningOff) -> Option<Next> {
+fn outgoing(desired: &DesiredState, power: ObservedState, turning_off: TurningOff) -> Option<Next> {
+    match (power, &desired.disks) {
+        (ObservedState::Absent, _) => None,
+        (ObservedState::Shelved, Some(DiskRole::SetAside(migration))) => {
+            Some(Next::Do(GuestStep::SetAside(*migration)))
+        }
+        (ObservedState::Shelved, Some(DiskRole::Return(migration))) => {
+            Some(Next::Do(GuestStep::Return(*migration)))
+        }
+        (ObservedState::Shelved, _) => {
+            Some(Next::Impossible("the disks cannot be set aside: no migration is named"))
+        }
+        (ObservedState::ShutDown | ObservedState::Crashed | ObservedState::Saved, _) => {
+            Some(Next::Do(GuestStep::Undefine))
+        }
+        _ => Some(turn_off(power, turning_off)),
+    }
+}
+
+fn stopped(desired: &DesiredState, power: ObservedState, turning_off: TurningOff) -> Option<Next> {
     match power {
-        GuestPower::Gone => Some(create(desired)),
-        GuestPower::Kept => Some(Next::Do(GuestStep::Define)),
-        GuestPower::ShutDown | GuestPower::Crashed => None,
-        GuestPower::Saved => Some(Next::Do(GuestStep::DiscardSave)),
+        ObservedState::Absent => Some(create(desired)),
+        ObservedState::Shelved => Some(Next::Do(GuestStep::Define)),
+        ObservedState::ShutDown | ObservedState::Crashed => None,
+        ObservedState::Saved => Some(Next::Do(GuestStep::DiscardSave)),
         _ => Some(turn_off(power, turning_off)),
     }
 }
 
 fn alive(
     desired: &DesiredState,
-    power: GuestPower,
+    power: ObservedState,
     record: GuestRecord,
     turning_off: TurningOff,
     has_started: bool,
 ) -> Option<Next> {
     match power {
-        GuestPower::Gone => Some(create(desired)),
-        GuestPower::Kept => Some(Next::Do(GuestStep::Define)),
+        ObservedState::Absent => Some(create(desired)),
+        ObservedState::Shelved => Some(Next::Do(GuestStep::Define)),
         // It was started and has shut itself down.
-        GuestPower::ShutDown | GuestPower::Crashed if has_started => None,
-        GuestPower::ShutDown | GuestPower::Crashed => Some(start(desired, record)),
-        GuestPower::Saved if desired.goal == TargetState::Suspended => None,
+        ObservedState::ShutDown | ObservedState::Crashed if has_started => None,
+        ObservedState::ShutDown | ObservedState::Crashed => Some(start(desired, record)),
+        ObservedState::Saved if desired.goal == GuestGoal::Suspended => None,
         // A hard reboot discards the saved memory, which may be damaged.
-        GuestPower::Saved if desired.hard && record.boot < desired.boot => {
+        ObservedState::Saved if desired.hard && record.boot < desired.boot => {
             Some(Next::Do(GuestStep::DiscardSave))
         }
-        GuestPower::Saved => Some(Next::Do(GuestStep::Restore)),
-        GuestPower::Running if turning_off != TurningOff::No => Some(turn_off(power, turning_off)),
+        ObservedState::Saved => Some(Next::Do(GuestStep::Restore)),
+        ObservedState::Running if turning_off != TurningOff::No => Some(turn_off(power, turning_off)),
         _ => from_alive(desired, power, record),
     }
 }
@@ -208,12 +212,12 @@ fn start(desired: &DesiredState, record: GuestRecord) -> Next {
 }
 
 /// From running or paused to the goal.
-fn from_alive(desired: &DesiredState, power: GuestPower, record: GuestRecord) -> Option<Next> {
+fn from_alive(desired: &DesiredState, power: ObservedState, record: GuestRecord) -> Option<Next> {
     match (desired.goal, power) {
-        (TargetState::Suspended, _) => Some(Next::Do(GuestStep::Save)),
-        (TargetState::Paused, GuestPower::Running) => Some(Next::Do(GuestStep::Pause)),
-        (TargetState::Running, GuestPower::Paused) => Some(Next::Do(GuestStep::Resume)),
-        (TargetState::Running, _) if record.boot < desired.boot => {
+        (GuestGoal::Suspended, _) => Some(Next::Do(GuestStep::Save)),
+        (GuestGoal::Paused, ObservedState::Running) => Some(Next::Do(GuestStep::Pause)),
+        (GuestGoal::Running, ObservedState::Paused) => Some(Next::Do(GuestStep::Resume)),
+        (GuestGoal::Running, _) if record.boot < desired.boot => {
             Some(if desired.hard { Next::Do(GuestStep::Destroy) } else { turn_off(power, TurningOff::No) })
         }
         _ => None,
@@ -221,9 +225,9 @@ fn from_alive(desired: &DesiredState, power: GuestPower, record: GuestRecord) ->
 }
 
 /// Asks the guest to shut down, and destroys it when its time has expired.
-fn turn_off(power: GuestPower, turning_off: TurningOff) -> Next {
+fn turn_off(power: ObservedState, turning_off: TurningOff) -> Next {
     match (power, turning_off) {
-        (GuestPower::Paused, _) | (_, TurningOff::Overdue) => Next::Do(GuestStep::Destroy),
+        (ObservedState::Paused, _) | (_, TurningOff::Overdue) => Next::Do(GuestStep::Destroy),
         (_, TurningOff::Asked) => Next::Wait,
         (_, TurningOff::No) => Next::Do(GuestStep::Shutdown),
     }

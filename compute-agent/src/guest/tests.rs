@@ -10,14 +10,14 @@ use super::{ATTEMPTS, Guest, Phase, Reaction};
 use crate::disks::{DiskRole, DiskSource};
 use crate::fake::after;
 use crate::{
-    DesiredState, Fault, GuestPower, GuestRecord, GuestStep, MonotonicMicros, StepOutcome, TargetState,
+    DesiredState, Fault, GuestGoal, GuestRecord, GuestStep, MonotonicMicros, ObservedState, StepOutcome,
 };
 
 const GRACE: MonotonicMicros = 60_000_000;
 
-pub(super) fn desired(generation: u64, goal: TargetState, boot: u32, hard: bool) -> DesiredState {
+pub(super) fn desired(generation: u64, goal: GuestGoal, boot: u32, hard: bool) -> DesiredState {
     let spec = Some(Arc::new(v1::GuestSpec::default()));
-    let disks = (goal == TargetState::Outgoing).then_some(DiskRole::SetAside(MIGRATION));
+    let disks = (goal == GuestGoal::Outgoing).then_some(DiskRole::SetAside(MIGRATION));
     DesiredState { generation, goal, boot, hard, must_exist: false, spec, disks, transfer: None }
 }
 
@@ -26,7 +26,7 @@ pub(super) const MIGRATION: Uuid = Uuid::from_u128(0xb);
 /// A guest, its state machine, and the running step.
 pub(super) struct World {
     pub(super) guest: Guest,
-    pub(super) power: GuestPower,
+    pub(super) power: ObservedState,
     pub(super) record: GuestRecord,
     pub(super) step: Option<GuestStep>,
     wake_at: Option<MonotonicMicros>,
@@ -41,8 +41,8 @@ pub(super) struct World {
 impl World {
     pub(super) fn new() -> Self {
         Self {
-            guest: Guest::new(GuestPower::Gone, GuestRecord::default(), GRACE),
-            power: GuestPower::Gone,
+            guest: Guest::new(ObservedState::Absent, GuestRecord::default(), GRACE),
+            power: ObservedState::Absent,
             record: GuestRecord::default(),
             step: None,
             wake_at: None,
@@ -79,7 +79,7 @@ impl World {
         self.take(reaction);
     }
 
-    pub(super) fn disturb(&mut self, power: GuestPower) {
+    pub(super) fn disturb(&mut self, power: ObservedState) {
         self.power = power;
         let reaction = self.guest.disturbed();
         self.take(reaction);
@@ -147,7 +147,7 @@ impl World {
     pub(super) fn reach(
         &mut self,
         generation: u64,
-        goal: TargetState,
+        goal: GuestGoal,
         boot: u32,
         hard: bool,
     ) -> Vec<GuestStep> {
@@ -161,12 +161,12 @@ impl World {
 #[test]
 fn disks_are_set_aside_and_come_back_or_come_from_another_host() {
     let mut world = World::new();
-    world.reach(1, TargetState::Running, 1, false);
+    world.reach(1, GuestGoal::Running, 1, false);
     assert_eq!(
-        world.reach(2, TargetState::Outgoing, 1, false),
+        world.reach(2, GuestGoal::Outgoing, 1, false),
         [GuestStep::Shutdown, GuestStep::Undefine, GuestStep::SetAside(MIGRATION)]
     );
-    assert!(world.reach(3, TargetState::Outgoing, 1, false).is_empty(), "they are set aside");
+    assert!(world.reach(3, GuestGoal::Outgoing, 1, false).is_empty(), "they are set aside");
     let source = DiskSource {
         migration: MIGRATION,
         ticket: "t".to_owned(),
@@ -182,13 +182,10 @@ fn disks_are_set_aside_and_come_back_or_come_from_another_host() {
     ];
     for ((disks, step), generation) in ways.into_iter().zip([4, 6, 8]) {
         world.done.clear();
-        world.apply(DesiredState {
-            disks: Some(disks),
-            ..desired(generation, TargetState::Running, 2, false)
-        });
+        world.apply(DesiredState { disks: Some(disks), ..desired(generation, GuestGoal::Running, 2, false) });
         world.settle(true);
         assert_eq!(world.done, [step, GuestStep::Define, GuestStep::Start]);
-        world.reach(generation + 1, TargetState::Outgoing, 2, false);
+        world.reach(generation + 1, GuestGoal::Outgoing, 2, false);
     }
 }
 
@@ -197,37 +194,37 @@ fn disks_are_set_aside_and_come_back_or_come_from_another_host() {
 fn disks_that_were_taken_over_are_returned() {
     let mut world = World::new();
     let adopt = Some(DiskRole::Adopt { migration: MIGRATION, may_build: false });
-    world.apply(DesiredState { disks: adopt, ..desired(1, TargetState::Running, 1, false) });
+    world.apply(DesiredState { disks: adopt, ..desired(1, GuestGoal::Running, 1, false) });
     world.settle(true);
     world.done.clear();
     let returned = Some(DiskRole::Return(MIGRATION));
-    world.apply(DesiredState { disks: returned, ..desired(2, TargetState::Outgoing, 1, false) });
+    world.apply(DesiredState { disks: returned, ..desired(2, GuestGoal::Outgoing, 1, false) });
     world.settle(true);
     assert_eq!(world.done, [GuestStep::Shutdown, GuestStep::Undefine, GuestStep::Return(MIGRATION)]);
-    assert_eq!(world.power, GuestPower::Gone);
+    assert_eq!(world.power, ObservedState::Absent);
 }
 
 #[test]
 fn each_goal_is_reached_by_the_shortest_path() {
     let mut world = World::new();
     assert_eq!(
-        world.reach(1, TargetState::Running, 1, false),
+        world.reach(1, GuestGoal::Running, 1, false),
         [GuestStep::Prepare, GuestStep::Define, GuestStep::Start]
     );
     assert_eq!(world.record, GuestRecord { known: 1, fulfilled: 1, boot: 1 });
-    assert_eq!(world.reach(2, TargetState::Paused, 1, false), [GuestStep::Pause]);
-    assert_eq!(world.reach(3, TargetState::Running, 1, false), [GuestStep::Resume]);
-    assert_eq!(world.reach(4, TargetState::Running, 2, false), [GuestStep::Shutdown, GuestStep::Start]);
-    assert_eq!(world.reach(5, TargetState::Running, 3, true), [GuestStep::Destroy, GuestStep::Start]);
+    assert_eq!(world.reach(2, GuestGoal::Paused, 1, false), [GuestStep::Pause]);
+    assert_eq!(world.reach(3, GuestGoal::Running, 1, false), [GuestStep::Resume]);
+    assert_eq!(world.reach(4, GuestGoal::Running, 2, false), [GuestStep::Shutdown, GuestStep::Start]);
+    assert_eq!(world.reach(5, GuestGoal::Running, 3, true), [GuestStep::Destroy, GuestStep::Start]);
     assert_eq!(world.record.boot, 3);
-    assert_eq!(world.reach(6, TargetState::Suspended, 3, false), [GuestStep::Save]);
-    assert_eq!(world.reach(7, TargetState::Running, 3, false), [GuestStep::Restore]);
-    assert_eq!(world.reach(8, TargetState::Stopped, 3, false), [GuestStep::Shutdown]);
-    assert_eq!(world.reach(9, TargetState::Running, 4, false), [GuestStep::Start]);
-    assert_eq!(world.reach(10, TargetState::Shelved, 4, false), [GuestStep::Shutdown, GuestStep::Undefine]);
-    assert_eq!(world.reach(11, TargetState::Running, 5, false), [GuestStep::Define, GuestStep::Start]);
+    assert_eq!(world.reach(6, GuestGoal::Suspended, 3, false), [GuestStep::Save]);
+    assert_eq!(world.reach(7, GuestGoal::Running, 3, false), [GuestStep::Restore]);
+    assert_eq!(world.reach(8, GuestGoal::Stopped, 3, false), [GuestStep::Shutdown]);
+    assert_eq!(world.reach(9, GuestGoal::Running, 4, false), [GuestStep::Start]);
+    assert_eq!(world.reach(10, GuestGoal::Shelved, 4, false), [GuestStep::Shutdown, GuestStep::Undefine]);
+    assert_eq!(world.reach(11, GuestGoal::Running, 5, false), [GuestStep::Define, GuestStep::Start]);
     assert_eq!(
-        world.reach(12, TargetState::Absent, 5, false),
+        world.reach(12, GuestGoal::Absent, 5, false),
         [GuestStep::Destroy, GuestStep::Undefine, GuestStep::RemoveDisks]
     );
     assert!(world.guest.is_over());
@@ -236,11 +233,11 @@ fn each_goal_is_reached_by_the_shortest_path() {
 /// The data on its disks is lost. An empty guest would hide that.
 #[test]
 fn a_lost_guest_is_not_created_again() {
-    for goal in [TargetState::Running, TargetState::Paused, TargetState::Suspended, TargetState::Stopped] {
+    for goal in [GuestGoal::Running, GuestGoal::Paused, GuestGoal::Suspended, GuestGoal::Stopped] {
         let mut world = World::new();
         world.apply(DesiredState { must_exist: true, ..desired(1, goal, 1, false) });
         world.settle(true);
-        assert_eq!((&*world.done, world.power), (&[][..], GuestPower::Gone));
+        assert_eq!((&*world.done, world.power), (&[][..], ObservedState::Absent));
         assert!(
             world.guest.fault().is_some_and(|fault| fault.message.contains("is lost")),
             "{:?}",
@@ -248,44 +245,44 @@ fn a_lost_guest_is_not_created_again() {
         );
     }
     let mut world = World::new();
-    world.reach(1, TargetState::Shelved, 1, false);
-    world.power = GuestPower::Kept;
-    world.disturb(GuestPower::Kept);
+    world.reach(1, GuestGoal::Shelved, 1, false);
+    world.power = ObservedState::Shelved;
+    world.disturb(ObservedState::Shelved);
     world.settle(true);
-    world.apply(DesiredState { must_exist: true, ..desired(2, TargetState::Running, 1, false) });
+    world.apply(DesiredState { must_exist: true, ..desired(2, GuestGoal::Running, 1, false) });
     world.settle(true);
-    assert_eq!(world.power, GuestPower::Running);
+    assert_eq!(world.power, ObservedState::Running);
 }
 
 /// An agent that does not understand a message must not act on it, and no event may make it act.
 #[test]
 fn an_invalid_desired_state_is_reported_and_leaves_the_guest_as_it_is() {
     let mut world = World::new();
-    world.reach(1, TargetState::Running, 1, false);
+    world.reach(1, GuestGoal::Running, 1, false);
     world.done.clear();
     let reaction = world.guest.refuse(2, Fault::permanent("goal: 99"));
     assert!(reaction.report);
     world.take(reaction);
     assert_eq!((world.guest.known(), world.guest.concluded_generation()), (2, 2));
     world.latest = 2;
-    world.disturb(GuestPower::Paused);
+    world.disturb(ObservedState::Paused);
     world.settle(true);
-    world.apply(desired(1, TargetState::Absent, 1, false));
+    world.apply(desired(1, GuestGoal::Absent, 1, false));
     world.settle(true);
-    assert_eq!((&*world.done, world.power), (&[][..], GuestPower::Paused));
+    assert_eq!((&*world.done, world.power), (&[][..], ObservedState::Paused));
     assert!(world.guest.fault().is_some_and(|fault| fault.message == "goal: 99"));
 
     // A valid message of the same generation is not a repetition.
-    assert_eq!(world.reach(2, TargetState::Running, 1, false), [GuestStep::Resume]);
+    assert_eq!(world.reach(2, GuestGoal::Running, 1, false), [GuestStep::Resume]);
     assert!(world.guest.fault().is_none());
 }
 
 #[test]
 fn a_guest_that_ignores_the_shutdown_is_destroyed_after_its_grace_period() {
     let mut world = World::new();
-    world.reach(1, TargetState::Running, 1, false);
+    world.reach(1, GuestGoal::Running, 1, false);
     world.done.clear();
-    world.apply(desired(2, TargetState::Stopped, 1, false));
+    world.apply(desired(2, GuestGoal::Stopped, 1, false));
     let begin = world.now;
     world.settle(false);
     assert_eq!(world.done, [GuestStep::Shutdown, GuestStep::Destroy]);
@@ -295,14 +292,14 @@ fn a_guest_that_ignores_the_shutdown_is_destroyed_after_its_grace_period() {
 #[test]
 fn a_guest_that_is_shutting_down_is_removed_at_once() {
     let mut world = World::new();
-    world.reach(1, TargetState::Running, 1, false);
-    world.apply(desired(2, TargetState::Stopped, 1, false));
+    world.reach(1, GuestGoal::Running, 1, false);
+    world.apply(desired(2, GuestGoal::Stopped, 1, false));
     while world.step.is_some() {
         world.complete(None, true, false);
     }
     let begin = world.now;
     assert_eq!(
-        world.reach(3, TargetState::Absent, 1, false),
+        world.reach(3, GuestGoal::Absent, 1, false),
         [GuestStep::Destroy, GuestStep::Undefine, GuestStep::RemoveDisks]
     );
     assert_eq!(world.now, begin);
@@ -311,45 +308,45 @@ fn a_guest_that_is_shutting_down_is_removed_at_once() {
 #[test]
 fn a_guest_that_shuts_itself_down_is_reported_and_not_started_again() {
     let mut world = World::new();
-    world.reach(1, TargetState::Running, 1, false);
+    world.reach(1, GuestGoal::Running, 1, false);
     world.has_reported = false;
-    world.disturb(GuestPower::ShutDown);
+    world.disturb(ObservedState::ShutDown);
     world.settle(true);
     assert!(world.has_reported);
-    assert_eq!((world.guest.power(), world.guest.concluded_generation()), (GuestPower::ShutDown, 1));
-    world.apply(desired(1, TargetState::Running, 1, false));
+    assert_eq!((world.guest.power(), world.guest.concluded_generation()), (ObservedState::ShutDown, 1));
+    world.apply(desired(1, GuestGoal::Running, 1, false));
     world.settle(true);
     world.restart();
-    world.apply(desired(1, TargetState::Running, 1, false));
+    world.apply(desired(1, GuestGoal::Running, 1, false));
     world.settle(true);
-    assert_eq!(world.power, GuestPower::ShutDown);
+    assert_eq!(world.power, ObservedState::ShutDown);
 }
 
 /// libvirt-guests saves guests when their host shuts down. The service then requests that they run.
 #[test]
 fn a_guest_that_was_saved_from_outside_is_restored() {
     let mut world = World::new();
-    world.reach(1, TargetState::Running, 1, false);
+    world.reach(1, GuestGoal::Running, 1, false);
     world.has_reported = false;
-    world.disturb(GuestPower::Saved);
+    world.disturb(ObservedState::Saved);
     world.settle(true);
     assert!(world.has_reported);
-    assert_eq!(world.reach(2, TargetState::Running, 1, false), [GuestStep::Restore]);
-    world.disturb(GuestPower::Saved);
+    assert_eq!(world.reach(2, GuestGoal::Running, 1, false), [GuestStep::Restore]);
+    world.disturb(ObservedState::Saved);
     world.settle(true);
-    assert_eq!(world.reach(3, TargetState::Running, 2, true), [GuestStep::DiscardSave, GuestStep::Start]);
+    assert_eq!(world.reach(3, GuestGoal::Running, 2, true), [GuestStep::DiscardSave, GuestStep::Start]);
 
     // The memory was saved while the guest was paused.
-    world.disturb(GuestPower::Saved);
+    world.disturb(ObservedState::Saved);
     world.settle(true);
-    world.apply(desired(4, TargetState::Running, 2, false));
+    world.apply(desired(4, GuestGoal::Running, 2, false));
     while world.step != Some(GuestStep::Restore) {
         world.complete(None, true, true);
     }
-    world.power = GuestPower::Paused;
+    world.power = ObservedState::Paused;
     world.step = None;
     let reaction =
-        world.guest.done(StepOutcome { result: Ok(()), power: Some(GuestPower::Paused) }, world.now);
+        world.guest.done(StepOutcome { result: Ok(()), power: Some(ObservedState::Paused) }, world.now);
     assert_eq!(reaction.step, Some(GuestStep::Resume));
 }
 
@@ -357,11 +354,11 @@ fn a_guest_that_was_saved_from_outside_is_restored() {
 #[test]
 fn a_guest_that_was_undefined_from_outside_is_defined_again() {
     let mut world = World::new();
-    world.reach(1, TargetState::Running, 1, false);
-    world.disturb(GuestPower::Kept);
+    world.reach(1, GuestGoal::Running, 1, false);
+    world.disturb(ObservedState::Shelved);
     world.settle(true);
     world.done.clear();
-    world.apply(DesiredState { must_exist: true, ..desired(2, TargetState::Running, 2, true) });
+    world.apply(DesiredState { must_exist: true, ..desired(2, GuestGoal::Running, 2, true) });
     world.settle(true);
     assert_eq!(world.done, [GuestStep::Define, GuestStep::Start]);
 }
@@ -369,7 +366,7 @@ fn a_guest_that_was_undefined_from_outside_is_defined_again() {
 #[test]
 fn a_transient_fault_is_retried_and_then_reported() {
     let mut world = World::new();
-    world.apply(desired(1, TargetState::Running, 1, false));
+    world.apply(desired(1, GuestGoal::Running, 1, false));
     let mut attempts = 0;
     while world.guest.fault().is_none() {
         if world.step == Some(GuestStep::Prepare) {
@@ -385,14 +382,14 @@ fn a_transient_fault_is_retried_and_then_reported() {
     assert_eq!(world.guest.concluded_generation(), 1);
     assert_eq!(world.record.fulfilled, 0);
     assert!(world.has_reported);
-    assert_eq!(world.reach(2, TargetState::Absent, 1, false), []);
+    assert_eq!(world.reach(2, GuestGoal::Absent, 1, false), []);
     assert!(world.guest.is_over());
 }
 
 #[test]
 fn a_permanent_fault_is_reported_at_once() {
     let mut world = World::new();
-    world.apply(desired(1, TargetState::Running, 1, false));
+    world.apply(desired(1, GuestGoal::Running, 1, false));
     world.complete(None, true, true);
     assert_eq!(world.step, Some(GuestStep::Prepare));
     world.complete(Some(Fault::permanent("no such image")), false, true);
@@ -403,29 +400,29 @@ fn a_permanent_fault_is_reported_at_once() {
 #[test]
 fn a_failed_removal_is_retried() {
     let mut world = World::new();
-    world.reach(1, TargetState::Running, 1, false);
-    world.apply(desired(2, TargetState::Absent, 1, false));
+    world.reach(1, GuestGoal::Running, 1, false);
+    world.apply(desired(2, GuestGoal::Absent, 1, false));
     while world.guest.fault().is_none() {
         let is_stuck = world.step == Some(GuestStep::Destroy);
         let fault = is_stuck.then(|| Fault::permanent("the process does not end"));
         world.complete(fault, !is_stuck, true);
     }
     world.has_reported = false;
-    world.apply(desired(2, TargetState::Absent, 1, false));
+    world.apply(desired(2, GuestGoal::Absent, 1, false));
     assert_eq!((world.step, world.guest.phase), (None, Phase::Waiting), "not at once");
     world.settle(true);
     assert!(world.has_reported);
-    assert_eq!((world.power, world.guest.concluded_generation()), (GuestPower::Gone, 2));
+    assert_eq!((world.power, world.guest.concluded_generation()), (ObservedState::Absent, 2));
 }
 
 #[test]
 fn a_disturbance_during_a_step_is_observed_after_it() {
     let mut world = World::new();
-    world.reach(1, TargetState::Running, 1, false);
-    world.apply(desired(2, TargetState::Paused, 1, false));
+    world.reach(1, GuestGoal::Running, 1, false);
+    world.apply(desired(2, GuestGoal::Paused, 1, false));
     assert!(matches!(world.step, Some(GuestStep::Remember(_))));
     assert_eq!(world.guest.disturbed(), Reaction::default());
-    let seen_before = StepOutcome { result: Ok(()), power: Some(GuestPower::Running) };
+    let seen_before = StepOutcome { result: Ok(()), power: Some(ObservedState::Running) };
     assert_eq!(world.guest.done(seen_before, 0).step, Some(GuestStep::Look));
 }
 
@@ -433,15 +430,15 @@ fn a_disturbance_during_a_step_is_observed_after_it() {
 #[test]
 fn an_unobserved_result_is_observed_before_the_next_step() {
     let mut world = World::new();
-    world.apply(desired(1, TargetState::Running, 1, false));
+    world.apply(desired(1, GuestGoal::Running, 1, false));
     while world.step != Some(GuestStep::Prepare) {
         world.complete(None, true, true);
     }
     // The disks are created, but the result is not observed.
     world.complete(Some(Fault::lost("away")), true, true);
-    world.apply(desired(2, TargetState::Absent, 1, false));
+    world.apply(desired(2, GuestGoal::Absent, 1, false));
     world.settle(true);
-    assert_eq!((world.power, world.guest.power()), (GuestPower::Gone, GuestPower::Gone));
+    assert_eq!((world.power, world.guest.power()), (ObservedState::Absent, ObservedState::Absent));
     assert!(world.guest.is_over());
 }
 
@@ -449,14 +446,14 @@ fn an_unobserved_result_is_observed_before_the_next_step() {
 #[test]
 fn a_guest_that_reappears_is_removed_again() {
     let mut world = World::new();
-    world.reach(1, TargetState::Running, 1, false);
-    world.reach(2, TargetState::Absent, 1, false);
-    world.disturb(GuestPower::Running);
+    world.reach(1, GuestGoal::Running, 1, false);
+    world.reach(2, GuestGoal::Absent, 1, false);
+    world.disturb(ObservedState::Running);
     world.settle(true);
-    assert_eq!(world.power, GuestPower::Running, "the removal was not requested again");
+    assert_eq!(world.power, ObservedState::Running, "the removal was not requested again");
     world.has_reported = false;
     world.done.clear();
-    world.apply(desired(2, TargetState::Absent, 1, false));
+    world.apply(desired(2, GuestGoal::Absent, 1, false));
     world.settle(true);
     assert_eq!(world.done, [GuestStep::Destroy, GuestStep::Undefine, GuestStep::RemoveDisks]);
     assert!(world.has_reported && world.guest.is_over());
@@ -465,34 +462,34 @@ fn a_guest_that_reappears_is_removed_again() {
 #[test]
 fn an_unreachable_hypervisor_uses_up_no_attempts() {
     let mut world = World::new();
-    world.apply(desired(1, TargetState::Running, 1, false));
+    world.apply(desired(1, GuestGoal::Running, 1, false));
     for _ in 0..3 * ATTEMPTS {
         world.complete(Some(Fault::lost("away")), false, true);
         world.advance(1_000_000);
     }
     world.settle(true);
-    assert_eq!(world.power, GuestPower::Running);
+    assert_eq!(world.power, ObservedState::Running);
 }
 
 #[test]
 fn a_shelved_guest_without_a_disk_is_an_error() {
     let mut world = World::new();
-    world.reach(1, TargetState::Shelved, 1, false);
+    world.reach(1, GuestGoal::Shelved, 1, false);
     assert!(world.guest.fault().is_some_and(|fault| fault.message.contains("cannot be shelved")));
 }
 
 #[derive(Clone, Debug)]
 enum Action {
-    Newer { goal: TargetState, boots: bool, hard: bool },
-    Older { back: u64, goal: TargetState },
+    Newer { goal: GuestGoal, boots: bool, hard: bool },
+    Older { back: u64, goal: GuestGoal },
     Complete { fault: Option<Fault>, is_done: bool, obeys: bool },
     Disturb(usize),
     Advance(MonotonicMicros),
     Restart,
 }
 
-fn goals() -> impl Strategy<Value = TargetState> {
-    use TargetState::{Absent, Outgoing, Paused, Running, Shelved, Stopped, Suspended};
+fn goals() -> impl Strategy<Value = GuestGoal> {
+    use GuestGoal::{Absent, Outgoing, Paused, Running, Shelved, Stopped, Suspended};
     prop::sample::select(vec![Running, Stopped, Paused, Suspended, Absent, Shelved, Outgoing])
 }
 
@@ -515,27 +512,27 @@ fn actions() -> impl Strategy<Value = Action> {
 }
 
 /// The states that a guest may reach without the agent.
-fn by_itself(power: GuestPower, choice: usize) -> GuestPower {
-    use GuestPower::{Crashed, Kept, Paused, Running, Saved, ShutDown};
-    let choices: &[GuestPower] = match power {
-        Running => &[ShutDown, Crashed, Paused, Saved, Kept],
-        Paused => &[ShutDown, Crashed, Running, Saved, Kept],
-        Saved => &[Running, Paused, ShutDown, Kept],
-        ShutDown | Crashed => &[Running, Paused, Kept],
-        Kept | GuestPower::Gone | GuestPower::Leaving | GuestPower::Arriving => &[power],
+fn by_itself(power: ObservedState, choice: usize) -> ObservedState {
+    use ObservedState::{Crashed, Paused, Running, Saved, Shelved, ShutDown};
+    let choices: &[ObservedState] = match power {
+        Running => &[ShutDown, Crashed, Paused, Saved, Shelved],
+        Paused => &[ShutDown, Crashed, Running, Saved, Shelved],
+        Saved => &[Running, Paused, ShutDown, Shelved],
+        ShutDown | Crashed => &[Running, Paused, Shelved],
+        Shelved | ObservedState::Absent | ObservedState::Leaving | ObservedState::Arriving => &[power],
     };
     choices[choice % choices.len()]
 }
 
-fn is_reached(goal: TargetState, power: GuestPower) -> bool {
+fn is_reached(goal: GuestGoal, power: ObservedState) -> bool {
     match goal {
-        TargetState::Running => power == GuestPower::Running,
-        TargetState::Stopped => matches!(power, GuestPower::ShutDown | GuestPower::Crashed),
-        TargetState::Paused => power == GuestPower::Paused,
-        TargetState::Suspended => power == GuestPower::Saved,
-        TargetState::Absent | TargetState::Outgoing => power == GuestPower::Gone,
-        TargetState::Shelved => power == GuestPower::Kept,
-        TargetState::Leaving | TargetState::Arriving => unreachable!("live_tests.rs has these"),
+        GuestGoal::Running => power == ObservedState::Running,
+        GuestGoal::Stopped => matches!(power, ObservedState::ShutDown | ObservedState::Crashed),
+        GuestGoal::Paused => power == ObservedState::Paused,
+        GuestGoal::Suspended => power == ObservedState::Saved,
+        GuestGoal::Absent | GuestGoal::Outgoing => power == ObservedState::Absent,
+        GuestGoal::Shelved => power == ObservedState::Shelved,
+        GuestGoal::Leaving | GuestGoal::Arriving => unreachable!("live_tests.rs has these"),
     }
 }
 
@@ -580,14 +577,14 @@ proptest! {
         prop_assert!(world.has_reported);
         prop_assert_eq!(world.guest.concluded_generation(), generation);
         prop_assert_eq!(world.guest.power(), world.power);
-        if goal == TargetState::Shelved && world.power == GuestPower::Gone {
+        if goal == GuestGoal::Shelved && world.power == ObservedState::Absent {
             prop_assert!(world.guest.fault().is_some());
         } else {
             prop_assert!(is_reached(goal, world.power), "{:?}", world.guest);
             prop_assert_eq!(world.record.fulfilled, generation);
             prop_assert_eq!(world.record, world.guest.record());
         }
-        if goal == TargetState::Running {
+        if goal == GuestGoal::Running {
             prop_assert_eq!(world.record.boot, boot);
         }
     }

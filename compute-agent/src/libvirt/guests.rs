@@ -14,7 +14,7 @@ use super::fault::{fault, known};
 use super::records::{self, NAMESPACE};
 use super::{Inner, domain};
 use crate::disks::DiskPart;
-use crate::{Fault, Found, GuestPower, GuestRecord, GuestStep, Job, StepOutcome};
+use crate::{Fault, Found, GuestRecord, GuestStep, Job, ObservedState, StepOutcome};
 
 impl Inner {
     /// Runs a step. `parts`: what arrives of the disks that it fetches.
@@ -38,7 +38,9 @@ impl Inner {
     /// sent.
     pub(super) fn export(&self, guest: Uuid) -> Result<Vec<DiskPart>, Fault> {
         match self.power(guest, false)? {
-            GuestPower::Running | GuestPower::Paused | GuestPower::Leaving => self.disks.export_empty(guest),
+            ObservedState::Running | ObservedState::Paused | ObservedState::Leaving => {
+                self.disks.export_empty(guest)
+            }
             _ => self.disks.export(guest),
         }
     }
@@ -48,11 +50,11 @@ impl Inner {
         let failed = |error: std::io::Error| Fault::transient(format!("listing guests: {error}"));
         let mut all: BTreeMap<Uuid, Found> = BTreeMap::new();
         for (instance, record) in self.records.all().map_err(failed)? {
-            all.insert(instance, Found { instance, power: GuestPower::Gone, record });
+            all.insert(instance, Found { instance, power: ObservedState::Absent, record });
         }
         for instance in self.disks.all().map_err(failed)? {
             let record = self.records.get(instance);
-            all.insert(instance, Found { instance, power: GuestPower::Kept, record });
+            all.insert(instance, Found { instance, power: ObservedState::Shelved, record });
         }
         let connect = self.connection.get()?;
         let domains = connect.list_all_domains(0).map_err(|error| fault("listing domains", &error))?;
@@ -73,11 +75,11 @@ impl Inner {
         Ok(Some(Found { instance, power: self.power_on_the_way(instance, domain, false)?, record }))
     }
 
-    fn power(&self, instance: Uuid, takes_part: bool) -> Result<GuestPower, Fault> {
+    fn power(&self, instance: Uuid, takes_part: bool) -> Result<ObservedState, Fault> {
         match self.domain(instance)? {
             Some(domain) => self.power_on_the_way(instance, &domain, takes_part),
-            None if self.disks.has(instance) => Ok(GuestPower::Kept),
-            None => Ok(GuestPower::Gone),
+            None if self.disks.has(instance) => Ok(ObservedState::Shelved),
+            None => Ok(ObservedState::Absent),
         }
     }
 
@@ -89,31 +91,31 @@ impl Inner {
         instance: Uuid,
         domain: &Domain,
         takes_part: bool,
-    ) -> Result<GuestPower, Fault> {
+    ) -> Result<ObservedState, Fault> {
         let power = power_of(domain)?;
         match power {
-            GuestPower::Running | GuestPower::Paused => self.note_cpu(instance, domain),
+            ObservedState::Running | ObservedState::Paused => self.note_cpu(instance, domain),
             _ => self.forget_cpu(instance),
         }
         if has_migrated(domain)? {
-            return Ok(GuestPower::Leaving); // libvirtd undefines it next
+            return Ok(ObservedState::Leaving); // libvirtd undefines it next
         }
-        if !matches!(power, GuestPower::Running | GuestPower::Paused) {
+        if !matches!(power, ObservedState::Running | ObservedState::Paused) {
             return Ok(power);
         }
         if self.transfers.is_on_its_way(instance) {
-            return Ok(GuestPower::Leaving);
+            return Ok(ObservedState::Leaving);
         }
-        if power == GuestPower::Running && !takes_part {
+        if power == ObservedState::Running && !takes_part {
             return Ok(power);
         }
         match super::sys::job_operation(domain) {
-            Ok(Some(sys::VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT)) => Ok(GuestPower::Leaving),
-            Ok(Some(sys::VIR_DOMAIN_JOB_OPERATION_MIGRATION_IN)) => Ok(GuestPower::Arriving),
+            Ok(Some(sys::VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT)) => Ok(ObservedState::Leaving),
+            Ok(Some(sys::VIR_DOMAIN_JOB_OPERATION_MIGRATION_IN)) => Ok(ObservedState::Arriving),
             Ok(_) => Ok(power),
             Err(error) => match known(&error) {
                 // libvirt has statistics of a guest that is sent, not of one that is received.
-                Some(ErrorNumber::OperationUnsupported) => Ok(GuestPower::Arriving),
+                Some(ErrorNumber::OperationUnsupported) => Ok(ObservedState::Arriving),
                 Some(ErrorNumber::OperationInvalid) => Ok(power), // it has just ended
                 _ => Err(fault("reading the job of a domain", &error)),
             },
@@ -184,7 +186,7 @@ impl Inner {
         if job.transfer.is_some()
             && matches!(
                 self.power_on_the_way(instance, &domain, true)?,
-                GuestPower::Leaving | GuestPower::Arriving
+                ObservedState::Leaving | ObservedState::Arriving
             )
         {
             return Ok(()); // the domain is locked meanwhile
@@ -294,7 +296,7 @@ fn has_migrated(domain: &Domain) -> Result<bool, Fault> {
     ))
 }
 
-pub(super) fn power_of(domain: &Domain) -> Result<GuestPower, Fault> {
+pub(super) fn power_of(domain: &Domain) -> Result<ObservedState, Fault> {
     let asked = |error: Error| fault("reading the state of a domain", &error);
     let (state, reason) = domain.state().map_err(asked)?;
     Ok(match state.known() {
@@ -304,17 +306,17 @@ pub(super) fn power_of(domain: &Domain) -> Result<GuestPower, Fault> {
                 Enum::Known(DomainStateReason::Shutoff(reason)) if reason.is(DomainShutoffReason::Crashed)
             );
             match domain.has_managed_save(0).map_err(asked)? {
-                true => GuestPower::Saved,
-                false if is_crashed => GuestPower::Crashed,
-                false => GuestPower::ShutDown,
+                true => ObservedState::Saved,
+                false if is_crashed => ObservedState::Crashed,
+                false => ObservedState::ShutDown,
             }
         }
-        Some(DomainState::Crashed) => GuestPower::Crashed,
-        Some(DomainState::Paused) => GuestPower::Paused,
+        Some(DomainState::Crashed) => ObservedState::Crashed,
+        Some(DomainState::Paused) => ObservedState::Paused,
         // A guest that is shutting down or sleeping still holds its memory.
         Some(
             DomainState::Running | DomainState::Blocked | DomainState::Shutdown | DomainState::PMSuspended,
-        ) => GuestPower::Running,
+        ) => ObservedState::Running,
     })
 }
 

@@ -24,7 +24,7 @@ use super::downtime::{DowntimeStep, data_gib};
 use super::fault::fault;
 use super::paths::MovedPaths;
 use super::{Inner, sys, target_uri};
-use crate::{Fault, GuestPower, Job, Notice};
+use crate::{Fault, Job, Notice, ObservedState};
 
 /// The interval in which the downtime and the time limit of a transfer are checked.
 const TICK: Duration = Duration::from_millis(500);
@@ -96,7 +96,7 @@ impl Inner {
         let name = format!("send-{}", instance.simple());
         let inner = Arc::clone(&self);
         let waiting = thread::Builder::new().name(name).spawn(move || {
-            let was_paused = matches!(super::guests::power_of(&domain), Ok(GuestPower::Paused));
+            let was_paused = matches!(super::guests::power_of(&domain), Ok(ObservedState::Paused));
             let sent = sending.send(&domain, &transfer);
             if sent.is_err() && !was_paused {
                 // It may have been paused to be sent.

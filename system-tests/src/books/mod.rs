@@ -10,7 +10,7 @@ use berth_api::v1::fleet_client::FleetClient;
 use berth_api::v1::instances_client::InstancesClient;
 use berth_api::v1::placement_client::PlacementClient;
 use berth_api::v1::server_group::Policy;
-use berth_compute_agent::{Found, GuestPower};
+use berth_compute_agent::{Found, ObservedState};
 use tonic::Status;
 use tonic::transport::Channel;
 
@@ -80,7 +80,7 @@ impl Books {
             let strays = guests.iter().filter(|guest| !known.contains(&guest.instance.to_string()));
             found.extend(
                 strays
-                    .filter(|guest| guest.power != GuestPower::Gone)
+                    .filter(|guest| guest.power != ObservedState::Absent)
                     .map(|guest| format!("on {host} there is a guest of no instance: {guest:?}")),
             );
         }
@@ -143,10 +143,11 @@ impl Books {
     }
 
     /// Where guests of the instance are.
-    fn places(&self, instance: &str) -> Vec<(&str, GuestPower)> {
+    fn places(&self, instance: &str) -> Vec<(&str, ObservedState)> {
         let all = self.guests.iter().flat_map(|(host, guests)| guests.iter().map(move |guest| (host, guest)));
-        let its = all
-            .filter(|(_, guest)| guest.instance.to_string() == instance && guest.power != GuestPower::Gone);
+        let its = all.filter(|(_, guest)| {
+            guest.instance.to_string() == instance && guest.power != ObservedState::Absent
+        });
         its.map(|(host, guest)| (host.as_str(), guest.power)).collect()
     }
 
@@ -167,7 +168,9 @@ impl Books {
     fn of_move(&self, migration: &v1::Migration) -> Vec<String> {
         let mut wrong = Vec::new();
         let places = self.places(&migration.uuid);
-        if migration.status != "finished" || places != [(migration.source_host.as_str(), GuestPower::Kept)] {
+        if migration.status != "finished"
+            || places != [(migration.source_host.as_str(), ObservedState::Shelved)]
+        {
             wrong.push(format!("is {}, with disks {places:?}", migration.status));
         }
         let source = self.hosts.iter().find(|host| host.name == migration.source_host);
@@ -190,14 +193,14 @@ impl Books {
 }
 
 /// How the guest of an instance with this status is; nothing if that is not known.
-fn state_of(status: &str) -> Option<GuestPower> {
+fn state_of(status: &str) -> Option<ObservedState> {
     match status {
         // The tests move instances that run.
-        "ACTIVE" | "VERIFY_RESIZE" => Some(GuestPower::Running),
-        "SHUTOFF" => Some(GuestPower::ShutDown),
-        "PAUSED" => Some(GuestPower::Paused),
-        "SUSPENDED" => Some(GuestPower::Saved),
-        "SHELVED_OFFLOADED" => Some(GuestPower::Kept),
+        "ACTIVE" | "VERIFY_RESIZE" => Some(ObservedState::Running),
+        "SHUTOFF" => Some(ObservedState::ShutDown),
+        "PAUSED" => Some(ObservedState::Paused),
+        "SUSPENDED" => Some(ObservedState::Saved),
+        "SHELVED_OFFLOADED" => Some(ObservedState::Shelved),
         _ => None,
     }
 }

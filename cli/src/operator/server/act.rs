@@ -151,11 +151,11 @@ pub(crate) struct EvacuationTerms {
     /// The state afterwards [default: the state before; servers that were paused or suspended are
     /// stopped]
     #[arg(long, value_enum)]
-    pub(crate) state: Option<TargetState>,
+    pub(crate) state: Option<StateAfterwards>,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
-pub(crate) enum TargetState {
+pub(crate) enum StateAfterwards {
     Active,
     Stopped,
 }
@@ -165,8 +165,8 @@ impl EvacuationTerms {
     pub(crate) fn state(&self) -> i32 {
         match self.state {
             None => EvacuatedState::Unspecified,
-            Some(TargetState::Active) => EvacuatedState::Active,
-            Some(TargetState::Stopped) => EvacuatedState::Stopped,
+            Some(StateAfterwards::Active) => EvacuatedState::Active,
+            Some(StateAfterwards::Stopped) => EvacuatedState::Stopped,
         }
         .into()
     }
