@@ -394,9 +394,11 @@ async fn a_target_that_dies_is_replaced() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fencing_command_makes_the_record() {
-    for (command, succeeds) in [
-        (&["sh", "-c", "test {host} = h1 -a {address} = 127.0.0.1"][..], true),
-        (&["sh", "-c", "echo no power supply; exit 3"], false),
+    for (command, refusal) in [
+        (&["sh", "-c", "test {host} = h1 -a -n {uuid}"][..], None),
+        (&["sh", "-c", "echo no power supply; exit 3"], Some("no power supply")),
+        // The agent says what its address is: it must not have another host cut off.
+        (&["true", "{address}"], Some("another host has the same")),
     ] {
         let command: Vec<String> = command.iter().map(|word| (*word).to_owned()).collect();
         let mut cloud = Cloud::fencing(command).await;
@@ -407,17 +409,17 @@ async fn a_fencing_command_makes_the_record() {
         assert_eq!(reason(&cloud.fleet.fence_host(fence()).await.unwrap_err()), "HOST_UP");
         one.vanish();
         cloud.until_down("h1").await;
-        if succeeds {
+        let Some(why) = refusal else {
             cloud.evacuate(wanted(&it)).await.unwrap();
             assert_eq!(cloud.until_status(&it, "ACTIVE").await.host, "h2");
             let host = cloud.until_host("h1", |_| true).await;
             assert!(host.fenced_by_command && host.fenced_at >= host.last_seen);
-        } else {
-            let refused = cloud.evacuate(wanted(&it)).await.unwrap_err();
-            assert_eq!(reason(&refused), "FENCING_FAILED");
-            assert!(refused.message().contains("no power supply"), "{}", refused.message());
-            assert_eq!(cloud.until_host("h1", |_| true).await.fenced_at, 0);
-        }
+            continue;
+        };
+        let refused = cloud.evacuate(wanted(&it)).await.unwrap_err();
+        assert_eq!(reason(&refused), "FENCING_FAILED");
+        assert!(refused.message().contains(why), "{}", refused.message());
+        assert_eq!(cloud.until_host("h1", |_| true).await.fenced_at, 0);
     }
     let mut cloud = Cloud::new().await;
     let [one] = cloud.sharing(["h1"]).await;
