@@ -92,6 +92,10 @@ pub(crate) async fn in_turn<Q: Send + 'static, A: Message + 'static, E: Into<Sta
     in_flight(service, &caller.0, answer.map_err(Into::into)?)
 }
 
+/// How much memory a message takes, as a multiple of its encoded bytes: it is kept as it is until
+/// the client's window permits to send it. Candidates, which have the longest messages, take 2.3.
+const DECODED: usize = 3;
+
 /// The response with an answer. A large one is counted as being in flight until the client has read
 /// it.
 pub(crate) fn in_flight<A: Message>(
@@ -99,7 +103,7 @@ pub(crate) fn in_flight<A: Message>(
     caller: &str,
     answer: A,
 ) -> Result<Response<A>, Status> {
-    let bytes = answer.encoded_len();
+    let bytes = answer.encoded_len().saturating_mul(DECODED);
     let mut response = Response::new(answer);
     if bytes > SMALL_RESPONSE {
         let lease = service.in_flight.lease(caller, bytes);

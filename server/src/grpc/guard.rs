@@ -101,7 +101,7 @@ where
                     let held = (counted, lease, busy);
                     let (head, body) = response.into_parts();
                     let body = match access::answers_once(&path) {
-                        true => Body::new(Held::new(body, held, activity).await),
+                        true => Body::new(Held::new(body, held, activity)),
                         false => Body::new(HeldStream::new(body, held)),
                     };
                     let mut response = Response::from_parts(head, ended_by(&revoked, body, true));

@@ -7,7 +7,7 @@
 //! bytes of a message are not counted: what a call counts by itself covers them. They are collected
 //! here, because tonic would reserve the whole length of a message when it begins.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -254,16 +254,11 @@ pub(super) struct Held<T> {
     body: Body,
     /// What has yet to be passed on of the last data of the body.
     rest: Bytes,
-    /// What the body gave first, until it is passed on.
-    first: Option<Next>,
     held: Arc<T>,
     /// The connection, which ends when the client reads nothing for long.
     activity: Option<Activity>,
     _unread: Option<Unread>,
 }
-
-/// What a body gives next; `None` at its end.
-type Next = Option<Result<Frame<Bytes>, Status>>;
 
 /// A piece of an answer, and what is held for it.
 struct Piece<T> {
@@ -279,14 +274,9 @@ impl<T> AsRef<[u8]> for Piece<T> {
 }
 
 impl<T> Held<T> {
-    /// Takes the answer from the body at once, so that it is in memory as it was counted: encoded.
-    pub(super) async fn new(mut body: Body, held: T, activity: Option<Activity>) -> Self {
+    pub(super) fn new(body: Body, held: T, activity: Option<Activity>) -> Self {
         let unread = activity.as_ref().map(Activity::unread);
-        let first = match body.is_end_stream() {
-            true => None,
-            false => Some(poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await),
-        };
-        Self { body, rest: Bytes::new(), first, held: Arc::new(held), activity, _unread: unread }
+        Self { body, rest: Bytes::new(), held: Arc::new(held), activity, _unread: unread }
     }
 }
 
@@ -316,11 +306,7 @@ impl<T: Send + Sync + 'static> HttpBody for Held<T> {
             if let Some(piece) = self.piece() {
                 return Poll::Ready(Some(Ok(piece)));
             }
-            let next = match self.first.take() {
-                Some(first) => first,
-                None => ready!(Pin::new(&mut self.body).poll_frame(context)),
-            };
-            match next {
+            match ready!(Pin::new(&mut self.body).poll_frame(context)) {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => self.rest = data,
                     Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
@@ -331,7 +317,7 @@ impl<T: Send + Sync + 'static> HttpBody for Held<T> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.first.is_none() && self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -547,7 +533,7 @@ mod tests {
         let budget = Budget::new(100, 100);
         let lease = budget.lease("a", 70).unwrap();
         let answer = Bytes::from(vec![7; 3 * PIECE + 1]);
-        let mut body = Held::new(Body::new(Full::new(answer.clone())), lease, None).await;
+        let mut body = Held::new(Body::new(Full::new(answer.clone())), lease, None);
         let mut pieces = Vec::new();
         while let Some(frame) = body.frame().await {
             pieces.push(frame.unwrap().into_data().unwrap());
