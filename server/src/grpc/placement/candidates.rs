@@ -6,7 +6,7 @@ use prost::Message;
 use tonic::{Code, Status};
 
 use crate::amounts;
-use crate::grpc::call::Call;
+use crate::grpc::call::{Call, DECODED};
 use crate::grpc::status::{bad_field, refused_with};
 use crate::microversion::Microversion;
 use crate::query::Query as Parameters;
@@ -32,7 +32,8 @@ fn search(call: &Call<'_>, query: &Query, stop: &Stop) -> Result<v1::FindCandida
     let options = candidates::options(&call.service.options, stop.clone());
     let found = call.index.candidates(query, &options);
     let found = found.map_err(|unknown| bad_field("query", candidates::unknown_name(&unknown).detail))?;
-    let candidates = collect(found, call.service.options.limits.candidate_bytes);
+    // They take more memory here than as JSON.
+    let candidates = collect(found, call.service.options.limits.candidate_bytes / DECODED);
     if candidates.is_err() && stop.is_set() {
         let time = call.service.options.limits.candidate_time.as_secs().to_string();
         return Err(too_much("CANDIDATE_TIME", candidates::out_of_time(&call.service.options.limits), time));
