@@ -25,7 +25,7 @@ async fn live_migrate(cloud: &mut Cloud, wanted: v1::LiveMigrateInstanceRequest)
             Ok(_) => return,
             Err(refused) => assert_eq!(refused.code(), tonic::Code::ResourceExhausted, "{refused}"),
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     panic!("{} is not accepted", wanted.instance);
 }
