@@ -10,8 +10,12 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use berth_api::v1;
+use berth_api::v1::placement_client::PlacementClient;
+use berth_api::v1::scheduler_client::SchedulerClient;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
+use tonic::transport::Endpoint;
 use x509_parser::pem::parse_x509_pem;
 
 use super::{fail, succeed};
@@ -431,6 +435,26 @@ fn the_audit_log_names_who_changed_what() {
     assert_eq!((&posted[0]["request_id"], &posted[0]["user"]), (&id.into(), &"admin".into()), "{log}");
     // What reads is none of it.
     assert!(!log.contains("ListHosts") && !log.contains("/traits"), "{log}");
+}
+
+/// Their lines named no consumer and no instance once they took turns.
+#[test]
+fn the_audit_log_names_claims_and_decisions_when_it_is_detailed() {
+    let serving = Serving::start_with(&[], &[("BERTH_LOG", "warn,berth::serve=info,audit=debug")]);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let endpoint = Endpoint::new(format!("http://{}", serving.grpc)).unwrap();
+        let channel = endpoint.connect_lazy();
+        let claim = v1::ConsumerClaim { consumer: PROVIDER.to_owned(), ..v1::ConsumerClaim::default() };
+        let claims = v1::ClaimRequest { claims: vec![claim], ..v1::ClaimRequest::default() };
+        PlacementClient::new(channel.clone()).claim(claims).await.unwrap();
+        let instances = vec![ANOTHER.to_owned()];
+        let wanted = v1::ScheduleRequest { instances, ..v1::ScheduleRequest::default() };
+        SchedulerClient::new(channel).schedule(wanted).await.unwrap_err();
+    });
+    let log = serving.stop();
+    assert_eq!(audited(&log, "berth.v1.Placement/Claim")[0]["object"], PROVIDER, "{log}");
+    assert_eq!(audited(&log, "berth.v1.Scheduler/Schedule")[0]["object"], ANOTHER, "{log}");
 }
 
 #[test]

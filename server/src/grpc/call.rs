@@ -62,9 +62,37 @@ pub(crate) async fn read_in_turn<
     in_turn(service, request, Purpose::Read, is_lengthy, work).await
 }
 
-/// Handles a call for any purpose; if it is lengthy, on another thread, when it is the caller's
-/// turn. A change stays, even if the client no longer waits for the response.
-pub(crate) async fn in_turn<Q: Send + 'static, A: Message + 'static, E: Into<Status> + Send + 'static>(
+/// As [`write()`]; if the call is lengthy, on another thread, when it is the caller's turn.
+pub(crate) async fn write_in_turn<
+    Q: Audited + Send + 'static,
+    A: Message + 'static,
+    E: Into<Status> + Send + 'static,
+>(
+    service: &Arc<Service>,
+    request: Request<Q>,
+    is_lengthy: impl FnOnce(&Call<'_>, &Q) -> bool,
+    work: impl FnOnce(&Call<'_>, &Q) -> Result<A, E> + Send + 'static,
+) -> Result<Response<A>, Status> {
+    audit::note(&request);
+    in_turn(service, request, Purpose::Write, is_lengthy, work).await
+}
+
+/// Handles a call whose response is advisory: a later request checks it again. If it is lengthy, on
+/// another thread, when it is the caller's turn.
+pub(crate) async fn advise_in_turn<
+    Q: Send + 'static,
+    A: Message + 'static,
+    E: Into<Status> + Send + 'static,
+>(
+    service: &Arc<Service>,
+    request: Request<Q>,
+    is_lengthy: impl FnOnce(&Call<'_>, &Q) -> bool,
+    work: impl FnOnce(&Call<'_>, &Q) -> Result<A, E> + Send + 'static,
+) -> Result<Response<A>, Status> {
+    in_turn(service, request, Purpose::Advise, is_lengthy, work).await
+}
+
+async fn in_turn<Q: Send + 'static, A: Message + 'static, E: Into<Status> + Send + 'static>(
     service: &Arc<Service>,
     request: Request<Q>,
     purpose: Purpose,
@@ -74,7 +102,7 @@ pub(crate) async fn in_turn<Q: Send + 'static, A: Message + 'static, E: Into<Sta
     let epoch = begin(service, request.extensions(), purpose)?;
     let call = Call { service, index: &epoch.index, fleet: &epoch.fleet, now: now() };
     if !is_lengthy(&call, request.get_ref()) {
-        return answer(service, request, purpose, work).await;
+        return answer_at(&epoch, service, request, purpose, work).await;
     }
     let caller = CallerKey::behind(&request);
     // Callers over gRPC take turns with users of the REST API.
@@ -127,6 +155,17 @@ async fn answer<Q, A: Message, E: Into<Status>>(
     work: impl FnOnce(&Call<'_>, &Q) -> Result<A, E>,
 ) -> Result<Response<A>, Status> {
     let epoch = begin(service, request.extensions(), purpose)?;
+    answer_at(&epoch, service, request, purpose, work).await
+}
+
+/// Handles a call that has begun, on this thread.
+async fn answer_at<Q, A: Message, E: Into<Status>>(
+    epoch: &Epoch,
+    service: &Service,
+    request: Request<Q>,
+    purpose: Purpose,
+    work: impl FnOnce(&Call<'_>, &Q) -> Result<A, E>,
+) -> Result<Response<A>, Status> {
     let _processing = processing(request.extensions());
     let call = Call { service, index: &epoch.index, fleet: &epoch.fleet, now: now() };
     let answer = work(&call, request.get_ref());

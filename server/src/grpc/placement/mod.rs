@@ -15,7 +15,7 @@ use berth_api::v1;
 use berth_placement::candidates::Stop;
 use tonic::{Request, Response, Status};
 
-use super::call::{self, Call, in_flight, in_turn, read, read_in_turn, write};
+use super::call::{self, Call, in_flight, read, read_in_turn, write, write_in_turn};
 use super::identity::CallerKey;
 use crate::lengthy::{Reads, is_long};
 use crate::request::Purpose;
@@ -96,7 +96,7 @@ impl v1::placement_server::Placement for Placement {
     }
 
     async fn claim(&self, request: Request<v1::ClaimRequest>) -> Answer<v1::ClaimResponse> {
-        in_turn(&self.service, request, Purpose::Write, |_, wanted| is_long(wanted), claims::claim).await
+        write_in_turn(&self.service, request, |_, wanted| is_long(wanted), claims::claim).await
     }
 
     async fn release(&self, request: Request<v1::ReleaseRequest>) -> Answer<v1::ReleaseResponse> {

@@ -12,12 +12,11 @@ use berth_placement::Topology;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::call::{Call, in_turn, read, read_in_turn};
+use super::call::{Call, advise_in_turn, read, read_in_turn, write_in_turn};
 use super::fleet::CallError;
 use super::identity::{Caller, CallerKey};
 use crate::fleet::{NamedPlace, NamedPlacement};
 use crate::lengthy::is_long;
-use crate::request::Purpose;
 use crate::service::Service;
 
 pub(super) use request::hints;
@@ -41,14 +40,14 @@ impl v1::scheduler_server::Scheduler for Scheduler {
         let caller = Caller::behind(&request);
         let decide =
             move |call: &Call<'_>, wanted: &v1::ScheduleRequest| schedule(call, wanted, &caller, true);
-        in_turn(&self.service, request, Purpose::Advise, is_lengthy, decide).await
+        advise_in_turn(&self.service, request, is_lengthy, decide).await
     }
 
     async fn schedule(&self, request: Request<v1::ScheduleRequest>) -> Answer<v1::ScheduleResponse> {
         let caller = Caller::behind(&request);
         let decide =
             move |call: &Call<'_>, wanted: &v1::ScheduleRequest| schedule(call, wanted, &caller, false);
-        in_turn(&self.service, request, Purpose::Write, is_lengthy, decide).await
+        write_in_turn(&self.service, request, is_lengthy, decide).await
     }
 
     type ScheduleStreamStream = ReceiverStream<Result<v1::TaggedScheduleResponse, Status>>;

@@ -8,10 +8,9 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Status, Streaming};
 
-use crate::grpc::call::{Call, in_turn};
+use crate::grpc::call::{Call, write_in_turn};
 use crate::grpc::identity::{Caller, CallerKey};
 use crate::grpc::status::{bad_field, failure};
-use crate::request::Purpose;
 use crate::service::Service;
 
 /// Requests of one stream that are worked on at the same time: they share commits of the store. The
@@ -57,7 +56,7 @@ async fn answer(
             };
             let mut request = Request::new(request);
             request.extensions_mut().insert(key);
-            in_turn(service, request, Purpose::Write, super::is_lengthy, decide).await
+            write_in_turn(service, request, super::is_lengthy, decide).await
         }
         None => Err(bad_field("request", "is required")),
     };
