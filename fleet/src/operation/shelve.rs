@@ -138,6 +138,22 @@ impl Fleet {
         Ok(Unshelving { holds_none: !self.holds_capacity(instance.uuid), instance, other_hosts })
     }
 
+    /// Reserves the instance for a request that chooses a host for it, until [`Self::end_placing`].
+    pub(super) fn begin_placing(&mut self, uuid: Uuid) -> Result<(), FleetError> {
+        self.check_not_placing(uuid)?;
+        self.placing.insert(uuid);
+        Ok(())
+    }
+
+    /// Checks that no other request is choosing a host for the instance.
+    pub(super) fn check_not_placing(&self, uuid: Uuid) -> Result<(), FleetError> {
+        if self.is_placing(uuid) {
+            let message = format!("a host is being chosen for instance {uuid} by another request");
+            return Err(FleetError::precondition("WRONG_STATE", message));
+        }
+        Ok(())
+    }
+
     /// Ends the reservation of instances that a request was placing.
     pub fn end_placing(&mut self, uuids: &[Uuid]) {
         for &uuid in uuids {

@@ -46,10 +46,7 @@ impl Fleet {
         let instance = self.instance(named)?;
         let uuid = instance.uuid;
         self.check_evacuation(&instance, request, may_override, now)?;
-        if !self.placing.insert(uuid) {
-            let message = format!("a host is being chosen for instance {uuid} by another request");
-            return Err(FleetError::precondition("WRONG_STATE", message));
-        }
+        self.begin_placing(uuid)?;
         let rebuilds = !self.keeps_disks(&instance, request.host);
         self.change_instance(uuid, |instance| {
             instance.begin_evacuation(request, rebuilds, user, now.wall);

@@ -145,11 +145,7 @@ impl Fleet {
     ) -> Result<(), FleetError> {
         let mut refused = Vec::new();
         for instance in instances {
-            if self.is_placing(instance.uuid) {
-                let message =
-                    format!("a host is being chosen for instance {} by another request", instance.uuid);
-                return Err(FleetError::precondition("WRONG_STATE", message));
-            }
+            self.check_not_placing(instance.uuid)?;
             let request = EvacuationRequest { host: None, ..*request };
             refused.extend(self.check_evacuation(instance, &request, true, now).err());
         }

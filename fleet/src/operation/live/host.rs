@@ -54,10 +54,7 @@ impl Fleet {
                 Err(why) => drop(run.skipped.insert(instance.uuid, why)),
             }
         }
-        if let Some(uuid) = leaving.iter().find(|&&uuid| self.is_placing(uuid)) {
-            let message = format!("a host is being chosen for instance {uuid} by another request");
-            return Err(FleetError::precondition("WRONG_STATE", message));
-        }
+        leaving.iter().try_for_each(|&uuid| self.check_not_placing(uuid))?;
         for uuid in leaving {
             let request = LiveRequest {
                 host: None,

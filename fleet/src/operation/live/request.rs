@@ -52,10 +52,7 @@ impl Fleet {
             let message = format!("host {host:?} cannot receive the guest: {why}");
             return Err(FleetError::precondition(NO_RECEIVER, message));
         }
-        if !self.placing.insert(uuid) {
-            let message = format!("a host is being chosen for instance {uuid} by another request");
-            return Err(FleetError::precondition("WRONG_STATE", message));
-        }
+        self.begin_placing(uuid)?;
         let migration = Migration {
             uuid: request.migration,
             ticket: request.ticket,

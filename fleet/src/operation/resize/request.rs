@@ -55,10 +55,7 @@ impl Fleet {
             self.check_growth(&instance, &new_flavor)?;
         }
         self.check_hosts(&instance, request)?;
-        if !self.placing.insert(uuid) {
-            let message = format!("a host is being chosen for instance {uuid} by another request");
-            return Err(FleetError::precondition("WRONG_STATE", message));
-        }
+        self.begin_placing(uuid)?;
         let migration = Migration {
             uuid: request.migration,
             ticket: request.ticket,
