@@ -87,7 +87,7 @@ macro_rules! prepared {
 
 impl WeigherName {
     /// Every weigher, each at the place of its number, `name as usize`. Those that Nova does not
-    /// have are not in [`Self::ALL`].
+    /// have come last, and are not in [`Self::ALL`].
     pub(super) const EVERY: [Self; 14] = [
         Self::ServerGroupSoftAffinityWeigher,
         Self::ServerGroupSoftAntiAffinityWeigher,
@@ -107,21 +107,7 @@ impl WeigherName {
 
     /// Those of Nova, in alphabetical order of its modules. Nova's own order is that of its files
     /// on disk.
-    pub const ALL: [Self; 13] = [
-        Self::ServerGroupSoftAffinityWeigher,
-        Self::ServerGroupSoftAntiAffinityWeigher,
-        Self::BuildFailureWeigher,
-        Self::CPUWeigher,
-        Self::CrossCellWeigher,
-        Self::DiskWeigher,
-        Self::HypervisorVersionWeigher,
-        Self::ImagePropertiesWeigher,
-        Self::IoOpsWeigher,
-        Self::MetricsWeigher,
-        Self::NumInstancesWeigher,
-        Self::PCIWeigher,
-        Self::RAMWeigher,
-    ];
+    pub const ALL: [Self; 13] = *Self::EVERY.first_chunk().expect("Nova's come first");
 
     /// Whether the raw weight is the same for every request, as long as the host does not change.
     #[must_use]
