@@ -8,7 +8,6 @@ use berth_api::v1::guest_report::State;
 use berth_api::v1::instances_client::InstancesClient;
 use berth_system_tests::service::Service;
 use tokio::sync::mpsc;
-use tonic::transport::Channel;
 use uuid::Uuid;
 
 use crate::scene::{Ceiling, attack, p99, runtime, service, sized};
@@ -21,12 +20,14 @@ pub(crate) async fn say(agent: &Agent, message: Message) {
     agent.send(message).await.expect("the service listens");
 }
 
-/// Makes so many instances on the host; returns their UUIDs.
-async fn of_host(channel: &Channel, count: u32) -> Vec<String> {
-    instances(channel, count).await;
-    let mut client = InstancesClient::new(channel.clone());
+/// The agent of a host, and the UUIDs of 100 instances on it.
+async fn with_instances(service: &Service) -> (Agent, Vec<String>) {
+    let channel = connect(&service.grpc_address).await;
+    let agent = host(channel.clone()).await;
+    instances(&channel, 100).await;
+    let mut client = InstancesClient::new(channel);
     let listed = client.list(v1::ListInstancesRequest::default()).await.expect("it is answered");
-    listed.into_inner().instances.into_iter().map(|known| known.uuid).collect()
+    (agent, listed.into_inner().instances.into_iter().map(|known| known.uuid).collect())
 }
 
 /// A tree of so many children, whose root has so many vCPUs.
@@ -77,11 +78,7 @@ fn of_many_provider_trees_the_latest_counts() {
 fn reports_without_end_delay_nobody_else() {
     let service = service();
     let runtime = runtime();
-    let (agent, own) = runtime.block_on(async {
-        let channel = connect(&service.grpc_address).await;
-        let agent = host(channel.clone()).await;
-        (agent, of_host(&channel, 100).await)
-    });
+    let (agent, own) = runtime.block_on(with_instances(&service));
     let reports = sized(5_000, 50_000);
     let ceiling = Ceiling { memory_mib: 100, p99: p99(Duration::from_millis(30)) };
     attack(&format!("{reports} reports of one host"), &service, &ceiling, || {
@@ -110,11 +107,7 @@ fn reports_without_end_delay_nobody_else() {
 fn long_errors_without_end_take_no_memory() {
     let service = service();
     let runtime = runtime();
-    let (agent, own) = runtime.block_on(async {
-        let channel = connect(&service.grpc_address).await;
-        let agent = host(channel.clone()).await;
-        (agent, of_host(&channel, 100).await)
-    });
+    let (agent, own) = runtime.block_on(with_instances(&service));
     let ceiling = Ceiling { memory_mib: 30, p99: p99(Duration::from_millis(30)) };
     let reports = sized(3_000, 7_000);
     attack(&format!("{reports} reports with long errors"), &service, &ceiling, || {
