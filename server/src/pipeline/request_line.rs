@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use axum::http::{HeaderMap, StatusCode};
 use uuid::Uuid;
+use uuid::fmt::Hyphenated;
 
 use super::{REQUEST_ID, RequestHead, method_name};
 use crate::audit;
@@ -65,7 +66,7 @@ impl Drop for RequestLine {
 /// The id that a client such as Nova gives to all requests that serve one of its own.
 fn global_request_id(headers: &HeaderMap) -> Option<&str> {
     let id = headers.get(REQUEST_ID)?.to_str().ok()?;
-    let is_valid = |uuid: &str| uuid.len() == Uuid::nil().hyphenated().to_string().len();
+    let is_valid = |uuid: &str| uuid.len() == Hyphenated::LENGTH;
     id.strip_prefix("req-").filter(|uuid| is_valid(uuid) && Uuid::try_parse(uuid).is_ok()).map(|_| id)
 }
 
