@@ -2,8 +2,8 @@
 
 use crate::budget::{Budget, Exceeded};
 
-/// The size in bytes up to which responses are not counted.
-pub(crate) const SMALL_RESPONSE: usize = 16 << 10;
+/// The bytes of a head, a gRPC message or a response that are not counted: most are not longer.
+pub(crate) const UNCOUNTED: usize = 16 << 10;
 
 /// More bytes would be in flight than one caller or all callers may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

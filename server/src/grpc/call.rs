@@ -15,7 +15,7 @@ use super::status;
 use crate::budget::{Budget, Exceeded};
 use crate::fleet::FleetHandle;
 use crate::http::connections::Processing;
-use crate::in_flight::{SMALL_RESPONSE, TooMuchInFlight};
+use crate::in_flight::{TooMuchInFlight, UNCOUNTED};
 use crate::request::{Epoch, NotAdmitted, OutcomeUnknown, Purpose};
 use crate::service::{Service, now};
 
@@ -134,7 +134,7 @@ pub(crate) fn in_flight<A: Message>(
 ) -> Result<Response<A>, Status> {
     let bytes = answer.encoded_len().saturating_mul(DECODED);
     let mut response = Response::new(answer);
-    if bytes > SMALL_RESPONSE {
+    if bytes > UNCOUNTED {
         let lease = service.in_flight.lease(caller, bytes);
         let lease = lease.map_err(|exceeded| too_much_in_flight(&service.in_flight, exceeded))?;
         response.extensions_mut().insert(Arc::new(lease));

@@ -17,7 +17,7 @@ use super::audit::{self, Auditing};
 use super::call::too_much_in_flight;
 use super::deadline::Deadline;
 use super::identity::{Caller, CallerKey, chain, connection_key, peer};
-use super::metered::{CALL_BYTES, Ended, Held, HeldStream, Metered, STREAM_BYTES};
+use super::metered::{CALL_BYTES, Ended, Held, Metered, STREAM_BYTES};
 use super::revocation::Revocations;
 use super::status::code_name;
 use crate::budget::{Budget, Lease};
@@ -99,12 +99,9 @@ where
                     let mut response = answering.await?;
                     let lease = response.extensions_mut().remove::<Arc<Lease>>();
                     let held = (counted, lease, busy);
-                    let (head, body) = response.into_parts();
-                    let body = match access::answers_once(&path) {
-                        true => Body::new(Held::new(body, held, activity)),
-                        false => Body::new(HeldStream::new(body, held)),
-                    };
-                    let mut response = Response::from_parts(head, ended_by(&revoked, body, true));
+                    let reader = activity.filter(|_| access::answers_once(&path));
+                    let response = response.map(|body| Body::new(Held::new(body, held, reader)));
+                    let mut response = response.map(|body| ended_by(&revoked, body, true));
                     let status = audit::outcome(&response);
                     let called = Called { path, code: code_name(status.code()) };
                     service.metrics.note_call(called, start.elapsed().as_secs_f64());

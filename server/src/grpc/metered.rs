@@ -25,9 +25,7 @@ use super::call::too_much_in_flight;
 use crate::arriving::Arriving;
 use crate::budget::{Budget, Lease};
 use crate::http::connections::{Activity, Unread};
-
-/// Bytes of a message that are not counted.
-const UNCOUNTED: usize = 16 << 10;
+use crate::in_flight::UNCOUNTED;
 
 /// Bytes that a unary call counts from its beginning until its answer was sent: of the first bytes
 /// of its message, of a small answer, and of the memory that any call takes.
@@ -248,14 +246,16 @@ impl HttpBody for Metered {
 /// Bytes of an answer that are passed on at once. A client has to read so many in time.
 const PIECE: usize = 64 << 10;
 
-/// An answer of a unary call. It holds something, such as its bytes in flight, until the connection
-/// has taken all of it: HTTP/2 keeps what it was given until the client's window allows to send it.
+/// An answer, or a stream of them. It holds something, such as its bytes in flight, until the
+/// connection has taken all of it: HTTP/2 keeps what it was given until the client's window allows
+/// to send it.
 pub(super) struct Held<T> {
     body: Body,
     /// What has yet to be passed on of the last data of the body.
     rest: Bytes,
     held: Arc<T>,
-    /// The connection, which ends when the client reads nothing for long.
+    /// The connection, which ends when the client reads nothing for long. None for a stream, which
+    /// ends alone.
     activity: Option<Activity>,
     _unread: Option<Unread>,
 }
@@ -322,38 +322,6 @@ impl<T: Send + Sync + 'static> HttpBody for Held<T> {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::default() // the rest counts, too
-    }
-}
-
-/// A stream of answers that holds something until it ends.
-pub(super) struct HeldStream<T> {
-    body: Body,
-    _held: T,
-}
-
-impl<T> HeldStream<T> {
-    pub(super) const fn new(body: Body, held: T) -> Self {
-        Self { body, _held: held }
-    }
-}
-
-impl<T: Unpin> HttpBody for HeldStream<T> {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use crate::arriving::Arriving;
 use crate::budget::{Budget, Exceeded, Lease};
 use crate::error::{Failure, sentence};
-use crate::in_flight::{SMALL_RESPONSE, TooMuchInFlight};
+use crate::in_flight::{TooMuchInFlight, UNCOUNTED};
 use crate::limits::Limits;
 
 /// How long a client whose request was refused may continue to send its body.
@@ -91,7 +91,7 @@ pub(crate) fn discard(body: Body, limits: &Limits) -> bool {
 
 /// The body of a response. A large one is counted as being in flight until it was sent completely.
 pub(crate) fn counted(bytes: Bytes, in_flight: &Arc<Budget>, user: &str) -> Result<Bytes, Failure> {
-    if bytes.len() <= SMALL_RESPONSE {
+    if bytes.len() <= UNCOUNTED {
         return Ok(bytes);
     }
     let lease = in_flight.lease(user, bytes.len());

@@ -27,14 +27,12 @@ use head::Framing;
 
 use super::connections::{Activity, Answering};
 use crate::budget::{Budget, Exceeded, Lease};
+use crate::in_flight::UNCOUNTED;
 
 pub(crate) use head::Violation;
 
 /// Bytes of a head that are looked at; the parser refuses a longer one.
 pub(crate) const LONGEST_HEAD: usize = 128 << 10;
-
-/// Bytes of an unfinished head that are not counted as being in flight.
-const UNCOUNTED: usize = 16 << 10;
 
 /// How much is read from the connection at once.
 const PIECE: usize = 16 << 10;
