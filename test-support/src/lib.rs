@@ -6,7 +6,7 @@
 //! | [`setting`] | numbers that `cargo xtask` passes in environment variables |
 //! | [`published_trace`] | traces that others have published, where they are present |
 //! | [`skip`] | tests that cannot run here, with the reason |
-//! | `rabbit`, `mariadb`, `port` | RabbitMQ and MariaDB, each with a directory and a port of its own (feature `servers`) |
+//! | `rabbit`, `mariadb`, `etcd`, `port` | RabbitMQ, MariaDB and clusters of etcd, each with a directory and ports of its own (feature `servers`) |
 //! | `nova` | random fleets and requests for Nova's scheduler (feature `nova`) |
 //! | `replay` | recorded results of Nova and where Berth's differ (feature `replay`) |
 //! | `agents_service` | a service for agents under test (feature `agents`) |
@@ -23,6 +23,8 @@
 
 #[cfg(feature = "agents")]
 pub mod agents_service;
+#[cfg(feature = "servers")]
+pub mod etcd;
 #[cfg(feature = "servers")]
 pub mod mariadb;
 #[cfg(feature = "nova")]

@@ -1,4 +1,4 @@
-//! Servers that tests start: RabbitMQ and MariaDB.
+//! Servers that tests start: RabbitMQ, MariaDB and etcd.
 
 use std::path::Path;
 
@@ -6,8 +6,12 @@ use crate::packages::Packages;
 use crate::step::Steps;
 
 /// The programs that the tests look for.
-const PROGRAMS: [&str; 3] =
-    ["/usr/lib/rabbitmq/bin/rabbitmq-server", "/usr/sbin/mariadbd", "/usr/bin/mariadb-install-db"];
+const PROGRAMS: [&str; 4] = [
+    "/usr/lib/rabbitmq/bin/rabbitmq-server",
+    "/usr/sbin/mariadbd",
+    "/usr/bin/mariadb-install-db",
+    "/usr/bin/etcd",
+];
 
 /// Installs them, unless they are installed. Where that is not possible, the tests that need them
 /// are skipped and say so.
@@ -16,7 +20,7 @@ pub(crate) fn install(steps: &mut Steps, packages: Packages) {
         return;
     }
     let script = "system-tests/install-servers.sh";
-    if let Err(error) = packages.install(steps, "RabbitMQ and MariaDB (Debian, as root)", script) {
-        steps.skip(&format!("not installed: {error:#}"), "tests with RabbitMQ and MariaDB");
+    if let Err(error) = packages.install(steps, "RabbitMQ, MariaDB and etcd (Debian, as root)", script) {
+        steps.skip(&format!("not installed: {error:#}"), "tests with RabbitMQ, MariaDB and etcd");
     }
 }
