@@ -17,9 +17,10 @@ const ENTRIES: usize = 4_096;
 const TEXTS: usize = 128;
 
 /// Other bounds of texts, by message and field; `*` is every message.
-const OTHERS: [(&str, &str, usize); 10] = [
+const OTHERS: [(&str, &str, usize); 11] = [
     ("*", "page_token", 4_096),
     ("*", "user_data", 65_536),
+    ("CreateKeyPairRequest", "public_key", 16_384),
     // The service has a bound of its own, which is a setting.
     ("FindCandidatesRequest", "query", 1 << 23),
     // Each claim stands alone: one with a longer text is refused by itself.

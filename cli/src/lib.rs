@@ -147,6 +147,8 @@ enum Command {
     Flavor(operator::flavor::Flavors),
     /// Manage server groups
     ServerGroup(operator::server_group::ServerGroups),
+    /// Manage SSH key pairs
+    Keypair(operator::keypair::KeyPairs),
     /// Manage servers
     Server(Box<operator::server::Servers>),
     /// Show the consoles of servers
@@ -220,6 +222,7 @@ impl Command {
             Self::Zone(command) => command.run(),
             Self::Flavor(command) => command.run(),
             Self::ServerGroup(command) => command.run(),
+            Self::Keypair(command) => command.run(),
             Self::Server(command) => command.run(),
             Self::Console(command) => command.run(),
             Self::Migration(command) => command.run(),

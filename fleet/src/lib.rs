@@ -34,7 +34,7 @@
 //! | `instance/` | instances: spec, desired and observed state, creation, goals |
 //! | `operation/` | one file for each operation on instances, and reports of agents |
 //! | `migration.rs` | the records of moves |
-//! | `aggregate.rs`, `flavor.rs`, `group.rs`, `quota.rs`, `usage.rs` | aggregates and zones, flavors, server groups, quotas |
+//! | `aggregate.rs`, `flavor.rs`, `group.rs`, `key_pair.rs`, `quota.rs`, `usage.rs` | aggregates and zones, flavors, server groups, key pairs, quotas |
 //! | `named.rs`, `error.rs`, `time.rs` | names in projects, errors, times |
 //!
 //! # Invariants
@@ -54,6 +54,7 @@ mod flavor;
 mod group;
 mod host;
 mod instance;
+mod key_pair;
 mod migration;
 mod named;
 mod operation;
@@ -87,6 +88,7 @@ pub use instance::{
     MAX_INSTANCES, Observed, Power, Recorded, RequestedZone, Transfer, TransferPhase, VmState, power_state,
     status, vm_state,
 };
+pub use key_pair::KeyPair;
 pub use migration::{
     LiveDisks, LiveMove, LiveOptions, Migration, MigrationKind, MigrationOutcome, MoveNotice,
 };

@@ -16,6 +16,8 @@ pub struct Quota {
     pub vcpus: Option<u64>,
     /// The sum of their memory in MiB.
     pub memory_mb: Option<u64>,
+    /// The number of key pairs.
+    pub key_pairs: Option<u64>,
 }
 
 /// The limits of a project, and what it uses.
@@ -29,6 +31,8 @@ pub struct QuotaState {
     pub vcpus: u64,
     /// Memory in MiB.
     pub memory_mb: u64,
+    /// Key pairs.
+    pub key_pairs: u64,
 }
 
 impl Fleet {
@@ -41,7 +45,8 @@ impl Fleet {
         let usage = self.state.usage.get(project).copied().unwrap_or_default();
         let Usage { instances, vcpus, memory_mb } = usage;
         let limits = self.state.quotas.get(project).cloned().unwrap_or_default();
-        Ok(QuotaState { limits, instances, vcpus, memory_mb })
+        let key_pairs = self.state.count_key_pairs(project);
+        Ok(QuotaState { limits, instances, vcpus, memory_mb, key_pairs })
     }
 
     /// Sets the limits of a project. Instances that exceed them stay.

@@ -11,6 +11,7 @@ use crate::flavor::Flavor;
 use crate::group::Group;
 use crate::host::{AgentProvider, Host, IntroducedName};
 use crate::instance::{Instance, VmState, status};
+use crate::key_pair::KeyPair;
 use crate::quota::Quota;
 use crate::usage::{Size, Usage};
 
@@ -27,6 +28,8 @@ pub enum RecordKey {
     Group(Uuid),
     /// The quota of a project, by its name.
     Quota(String),
+    /// A key pair, by its project and its name.
+    KeyPair(String, String),
     /// An instance, by UUID.
     Instance(Uuid),
     /// The group of a consumer, by the consumer's UUID.
@@ -50,6 +53,8 @@ pub struct State {
     /// The members of each group.
     pub(crate) members: BTreeMap<Uuid, BTreeSet<Uuid>>,
     pub(crate) quotas: BTreeMap<String, Quota>,
+    /// By project and name.
+    pub(crate) key_pairs: BTreeMap<(String, String), KeyPair>,
     pub(crate) instances: BTreeMap<Uuid, Arc<Instance>>,
     /// Resource classes and traits that only agents introduced.
     pub(crate) introduced: BTreeSet<IntroducedName>,
@@ -81,10 +86,12 @@ impl State {
         let flavors = self.flavors.keys().cloned().map(RecordKey::Flavor);
         let groups = self.groups.keys().copied().map(RecordKey::Group);
         let quotas = self.quotas.keys().cloned().map(RecordKey::Quota);
+        let pairs = self.key_pairs.keys().cloned();
+        let key_pairs = pairs.map(|(project, name)| RecordKey::KeyPair(project, name));
         let instances = self.instances.keys().copied().map(RecordKey::Instance);
         let memberships = self.memberships.keys().copied().map(RecordKey::Membership);
         let introduced = self.introduced.iter().cloned().map(RecordKey::Introduced);
-        let owned = hosts.chain(aggregates).chain(flavors).chain(groups).chain(quotas);
+        let owned = hosts.chain(aggregates).chain(flavors).chain(groups).chain(quotas).chain(key_pairs);
         owned.chain(instances).chain(memberships).chain(introduced)
     }
 
@@ -122,6 +129,19 @@ impl State {
     #[must_use]
     pub fn quota(&self, project: &str) -> Option<&Quota> {
         self.quotas.get(project)
+    }
+
+    /// The key pair of a project with this name.
+    #[must_use]
+    pub fn key_pair(&self, project: &str, name: &str) -> Option<&KeyPair> {
+        self.key_pairs.get(&(project.to_owned(), name.to_owned()))
+    }
+
+    /// The number of key pairs of a project.
+    #[must_use]
+    pub(crate) fn count_key_pairs(&self, project: &str) -> u64 {
+        let own = self.key_pairs.range((project.to_owned(), String::new())..);
+        own.take_while(|((of, _), _)| of == project).count() as u64
     }
 
     /// The instance with this UUID.
@@ -249,6 +269,20 @@ impl State {
     pub fn remove_quota(&mut self, project: &str) {
         self.quotas.remove(project);
         self.changes.insert(RecordKey::Quota(project.to_owned()));
+    }
+
+    /// Stores a key pair.
+    pub fn put_key_pair(&mut self, pair: KeyPair) {
+        let key = (pair.project.clone(), pair.name.clone());
+        self.changes.insert(RecordKey::KeyPair(key.0.clone(), key.1.clone()));
+        self.key_pairs.insert(key, pair);
+    }
+
+    /// Removes a key pair.
+    pub fn remove_key_pair(&mut self, project: &str, name: &str) {
+        let key = (project.to_owned(), name.to_owned());
+        self.key_pairs.remove(&key);
+        self.changes.insert(RecordKey::KeyPair(key.0, key.1));
     }
 
     /// Sets the group of a consumer; `None` for no group.

@@ -88,7 +88,7 @@ mod tests {
         let flavor = Flavor { vcpus: 2, memory_mb: 1024, ..Flavor::default() };
         let mut usage = Usage::default();
         usage.add(Size::from(&flavor));
-        let quota = Quota { instances: Some(10), vcpus: Some(7), memory_mb: None };
+        let quota = Quota { instances: Some(10), vcpus: Some(7), ..Quota::default() };
         assert_eq!(usage.allowed(&quota, &flavor, 5), (2, "vcpus"));
         assert_eq!(usage.allowed(&quota, &flavor, 1), (1, "vcpus"));
         assert_eq!(usage.allowed(&Quota { instances: Some(0), ..quota }, &flavor, 5).0, 0);
@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn growth_is_what_counts() {
         let usage = Usage { instances: 2, vcpus: 6, memory_mb: 4096 };
-        let quota = Quota { instances: Some(1), vcpus: Some(8), memory_mb: Some(4096) };
+        let quota = Quota { instances: Some(1), vcpus: Some(8), memory_mb: Some(4096), ..Quota::default() };
         let size = |vcpus, memory_mb| Size { vcpus, memory_mb };
         let old = size(2, 1024);
         assert_eq!(usage.exceeded_by_growth(&quota, old, size(4, 1024)), None);

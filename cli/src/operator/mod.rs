@@ -7,6 +7,7 @@ pub(crate) mod console;
 pub(crate) mod flavor;
 pub(crate) mod host;
 pub(crate) mod hypervisor;
+pub(crate) mod keypair;
 pub(crate) mod migration;
 pub(crate) mod pairs;
 pub(crate) mod quota;

@@ -46,6 +46,9 @@ struct Set {
     /// Memory in MiB, or `unlimited`
     #[arg(long, value_name = "MB")]
     ram: Option<Limit>,
+    /// Key pairs, or `unlimited`
+    #[arg(long, value_name = "N")]
+    key_pairs: Option<Limit>,
 }
 
 /// A number, or none.
@@ -74,6 +77,7 @@ impl Set {
             instances: limit(self.instances, quota.instances),
             vcpus: limit(self.vcpus, quota.vcpus),
             memory_mb: limit(self.ram, quota.memory_mb),
+            key_pairs: limit(self.key_pairs, quota.key_pairs),
         }
     }
 }
@@ -107,4 +111,6 @@ fn record(quota: Quota) -> Record {
         .with("used_vcpus", quota.used_vcpus)
         .with("memory_mb", quota.memory_mb)
         .with("used_memory_mb", quota.used_memory_mb)
+        .with("key_pairs", quota.key_pairs)
+        .with("used_key_pairs", quota.used_key_pairs)
 }

@@ -490,7 +490,7 @@ fn the_audit_log_names_certificates_and_refused_calls() {
     let known: Vec<_> = set.iter().map(|line| (&line["role"], &line["outcome"])).collect();
     assert_eq!(known[0], (&"operator".into(), &"OK".into()), "{log}");
     assert_eq!(known[1], (&"reader".into(), &"PERMISSION_DENIED".into()), "{log}");
-    assert_eq!(set[0]["change"], "instances=5 vcpus=unlimited memory_mb=unlimited");
+    assert_eq!(set[0]["change"], "instances=5 vcpus=unlimited memory_mb=unlimited key_pairs=unlimited");
     let der = parse_x509_pem(&fs::read(file("olga.pem")).unwrap()).unwrap().1.contents;
     let fingerprint: String = Sha256::digest(der).iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(set[0]["certificate"], fingerprint, "{log}");

@@ -27,6 +27,19 @@ struct MetaData<'a> {
     availability_zone: &'a str,
     launch_index: u32,
     meta: BTreeMap<&'a str, &'a str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    public_keys: BTreeMap<&'a str, &'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    keys: Vec<Key<'a>>,
+}
+
+/// A public key again, with its type.
+#[derive(Serialize)]
+struct Key<'a> {
+    name: &'a str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    data: &'a str,
 }
 
 /// Writes the config drive of an instance to a new file.
@@ -58,6 +71,7 @@ fn fill(volume: &FileSystem<&File>, instance: Uuid, spec: &GuestSpec) -> io::Res
 }
 
 fn meta_data(instance: Uuid, spec: &GuestSpec) -> MetaData<'_> {
+    let keys = || spec.key_pair.iter();
     let meta = spec.metadata.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
     MetaData {
         uuid: instance.to_string(),
@@ -67,6 +81,8 @@ fn meta_data(instance: Uuid, spec: &GuestSpec) -> MetaData<'_> {
         availability_zone: &spec.availability_zone,
         launch_index: 0,
         meta,
+        public_keys: keys().map(|key| (&*key.name, &*key.public_key)).collect(),
+        keys: keys().map(|key| Key { name: &key.name, kind: "ssh", data: &key.public_key }).collect(),
     }
 }
 
@@ -94,18 +110,22 @@ fn volume_id(instance: Uuid) -> u32 {
 mod tests {
     use std::io::Read;
 
+    use berth_api::v1::GuestKeyPair;
+
     use super::*;
 
     #[test]
     fn the_drive_holds_metadata_and_user_data() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let path = directory.path().join("config.img");
+        let key = GuestKeyPair { name: "laptop".into(), public_key: "ssh-ed25519 AAAA me".into() };
         let spec = GuestSpec {
             name: "Web 1".into(),
             project: "p".into(),
             user_data: b"#cloud-config\n".to_vec().into(),
             metadata: [("role".to_owned(), "web".to_owned())].into(),
             availability_zone: "az1".into(),
+            key_pair: Some(key),
             ..GuestSpec::default()
         };
         write(&path, Uuid::from_u128(7), &spec).expect("written");
@@ -128,6 +148,8 @@ mod tests {
         assert_eq!(meta["hostname"], "web-1");
         assert_eq!(meta["meta"]["role"], "web");
         assert_eq!(meta["availability_zone"], "az1");
+        assert_eq!(meta["public_keys"]["laptop"], "ssh-ed25519 AAAA me");
+        assert_eq!(meta["keys"][0]["data"], "ssh-ed25519 AAAA me");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::{Image, Instance, InstanceSpec, RequestedZone};
 use crate::Fleet;
 use crate::error::{FleetError, check_name, check_project};
 use crate::flavor::Flavor;
+use crate::key_pair::KeyPair;
 use crate::quota::granted;
 
 /// The most instances of one request.
@@ -52,6 +53,8 @@ pub struct Creation {
     pub user_data: Bytes,
     /// Metadata.
     pub metadata: BTreeMap<String, String>,
+    /// The name of a key pair of the project; empty for none.
+    pub key_name: String,
     /// A request with the key of an earlier one is a repeat; empty for none.
     pub idempotency_key: String,
 }
@@ -91,15 +94,29 @@ impl Fleet {
             }
         }
         let flavor = self.flavor(&creation.flavor)?;
+        let key_pair = self.key_pair_of(creation)?;
         let wanted = (creation.least() as u64, creation.most() as u64);
         let count = granted(&self.state, &creation.project, flavor, wanted)?;
-        let instances: Vec<_> =
-            (1..=count).map(|number| creation.instance(new_uuid(), flavor, number, now)).collect();
+        let instances: Vec<_> = (1..=count)
+            .map(|number| creation.instance(new_uuid(), (flavor, key_pair), number, now))
+            .collect();
         for instance in &instances {
             self.state.put_instance(Arc::clone(instance));
             self.placing.insert(instance.uuid);
         }
         Ok(Recorded::New(instances))
+    }
+
+    fn key_pair_of(&self, creation: &Creation) -> Result<Option<&KeyPair>, FleetError> {
+        let name = &creation.key_name;
+        if name.is_empty() {
+            return Ok(None);
+        }
+        let missing = || {
+            let problem = format!("project {:?} has no key pair {name:?}", creation.project);
+            FleetError::field("key_name", problem)
+        };
+        self.key_pair(&creation.project, name).map(Some).map_err(|_| missing())
     }
 }
 
@@ -167,7 +184,13 @@ impl Creation {
         }
     }
 
-    fn instance(&self, uuid: Uuid, flavor: &Flavor, number: u64, now: Timestamp) -> Arc<Instance> {
+    fn instance(
+        &self,
+        uuid: Uuid,
+        (flavor, key_pair): (&Flavor, Option<&KeyPair>),
+        number: u64,
+        now: Timestamp,
+    ) -> Arc<Instance> {
         let name = if self.most() > 1 { format!("{}-{number}", self.name) } else { self.name.clone() };
         let spec = InstanceSpec {
             name,
@@ -180,6 +203,7 @@ impl Creation {
             hints: self.hints.clone(),
             user_data: self.user_data.clone(),
             metadata: self.metadata.clone(),
+            key_pair: key_pair.cloned(),
             idempotency_key: self.idempotency_key.clone(),
             created_at: now,
         };

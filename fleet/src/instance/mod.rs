@@ -25,6 +25,7 @@ use crate::Fleet;
 use crate::error::FleetError;
 use crate::flavor::Flavor;
 use crate::host::CpuFeatures;
+use crate::key_pair::KeyPair;
 use crate::migration::{Migration, MoveNotice};
 use crate::named::Named;
 use crate::operation::Operation;
@@ -60,6 +61,8 @@ pub struct InstanceSpec {
     pub user_data: Bytes,
     /// Its metadata.
     pub metadata: BTreeMap<String, String>,
+    /// The key pair of its user, as it was when the instance was created.
+    pub key_pair: Option<KeyPair>,
     /// The key of the request that created it; empty for none.
     pub idempotency_key: String,
     /// When it was created.

@@ -237,6 +237,10 @@ fn guest_spec(spec: &InstanceSpec, allocations: Vec<v1::Allocation>) -> v1::Gues
         metadata: spec.metadata.clone().into_iter().collect(),
         availability_zone: spec.availability_zone.zone.clone(),
         allocations,
+        key_pair: spec
+            .key_pair
+            .as_ref()
+            .map(|of| v1::GuestKeyPair { name: of.name.clone(), public_key: of.public_key.clone() }),
     }
 }
 

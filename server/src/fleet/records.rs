@@ -233,6 +233,21 @@ pub(super) struct StoredQuota {
     pub(super) vcpus: Option<u64>,
     #[prost(uint64, optional, tag = "3")]
     pub(super) memory_mb: Option<u64>,
+    #[prost(uint64, optional, tag = "4")]
+    pub(super) key_pairs: Option<u64>,
+}
+
+/// An SSH key pair.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(super) struct StoredKeyPair {
+    #[prost(string, tag = "1")]
+    pub(super) name: String,
+    #[prost(string, tag = "2")]
+    pub(super) project: String,
+    #[prost(string, tag = "3")]
+    pub(super) public_key: String,
+    #[prost(uint64, tag = "4")]
+    pub(super) created_at: u64,
 }
 
 /// An instance: its spec, its desired and observed state, and its operation.
@@ -310,6 +325,9 @@ pub(super) struct StoredInstance {
     /// Of the features of its host's CPUs, those that its guest does not have.
     #[prost(string, tag = "30")]
     pub(super) missing_cpu_features: String,
+    /// As it was when the instance was created.
+    #[prost(message, optional, tag = "31")]
+    pub(super) key_pair: Option<StoredKeyPair>,
 }
 
 /// A move of an instance.

@@ -61,6 +61,8 @@ impl Access {
                 "CreateFlavor" | "DeleteFlavor" => Self::Operate,
                 "ListServerGroups" | "GetServerGroup" => Self::Read,
                 "CreateServerGroup" | "DeleteServerGroup" => Self::Operate,
+                "ListKeyPairs" | "GetKeyPair" => Self::Read,
+                "CreateKeyPair" | "DeleteKeyPair" => Self::Use,
                 "GetQuota" => Self::Read,
                 "SetQuota" => Self::Operate,
                 _ => return None,

@@ -46,9 +46,16 @@ impl Kept {
             ..v1::SetQuotaRequest::default()
         };
         cloud.fleet.set_quota(quota).await.unwrap();
+        let key_pair = v1::CreateKeyPairRequest {
+            name: "laptop".to_owned(),
+            project: "p".to_owned(),
+            public_key: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA".to_owned(),
+        };
+        cloud.fleet.create_key_pair(key_pair).await.unwrap();
         let group = cloud.server_group("apart", "p", Policy::AntiAffinity).await;
         let hints = [("group".to_owned(), v1::Hints { values: vec![group] })].into();
         let wanted = v1::CreateInstancesRequest { hints, ..creation("it", "small") };
+        let wanted = v1::CreateInstancesRequest { key_name: "laptop".to_owned(), ..wanted };
         let made = cloud.instances.create(wanted).await.unwrap().into_inner().instances;
         let instance = made[0].uuid.clone();
         cloud.until_status(&instance, "ACTIVE").await;
@@ -125,8 +132,8 @@ async fn a_running_service_and_its_directory_give_the_same_backup() {
     kept.cloud.stop().await;
     let contents = loaded(kept.directory.path());
     assert_eq!(contents.digest(), online);
-    // A host, an aggregate, a flavor, a group and its member, a quota and an instance.
-    assert_eq!(online.0.fleet_records, 7);
+    // A host, an aggregate, a flavor, a group and its member, a key pair, a quota and an instance.
+    assert_eq!(online.0.fleet_records, 8);
     let mut offline = Vec::new();
     contents.write(&mut offline).unwrap();
     assert_eq!(read(&offline).digest(), online);

@@ -1,9 +1,9 @@
-//! Flavors, server groups, quotas, and what is said of bad requests.
+//! Flavors, server groups, key pairs, quotas, and what is said of bad requests.
 
 use berth_api::v1;
 use tonic::Code;
 
-use crate::service::{Cloud, creation, fields, reason};
+use crate::service::{Cloud, creation, fields, named, reason};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn flavors_are_made_listed_and_removed() {
@@ -79,4 +79,79 @@ async fn bad_requests_name_the_field() {
     // Nothing is left of what was refused.
     let all = cloud.instances.list(v1::ListInstancesRequest::default()).await.unwrap().into_inner();
     assert_eq!(all.instances, []);
+}
+
+const KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMS4MkM8ey8Jq6s/q/aWtueCGwu+2X5ZP1Jf00hEtKYj me@laptop";
+
+fn key_pair(name: &str) -> v1::CreateKeyPairRequest {
+    v1::CreateKeyPairRequest { name: name.to_owned(), project: "p".to_owned(), public_key: KEY.to_owned() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guests_get_the_key_pair_that_their_user_named() {
+    let mut cloud = Cloud::new().await;
+    let [host] = cloud.hosts(["h1"]).await;
+    cloud.flavor("small", 1, &[]).await;
+    let made = cloud.fleet.create_key_pair(key_pair("laptop")).await.unwrap().into_inner();
+    assert_eq!(
+        (made.fingerprint.as_str(), made.public_key.as_str()),
+        ("SHA256:yEBj1zHa7slxlCnFCloO/FpG9Q920DlbbrWo27iVnIg", KEY)
+    );
+    let wanted = v1::CreateInstancesRequest { key_name: "laptop".to_owned(), ..creation("it", "small") };
+    let made = cloud.instances.create(wanted.clone()).await.unwrap().into_inner().instances;
+    let it = made[0].uuid.clone();
+    assert_eq!(made[0].key_name, "laptop");
+    cloud.until_status(&it, "ACTIVE").await;
+
+    // It keeps its copy.
+    let gone = || v1::DeleteKeyPairRequest { name: "laptop".to_owned(), project: "p".to_owned() };
+    cloud.fleet.delete_key_pair(gone()).await.unwrap();
+    assert_eq!(cloud.fleet.delete_key_pair(gone()).await.unwrap_err().code(), Code::NotFound);
+    cloud.instances.stop(named(&it)).await.unwrap();
+    assert_eq!(cloud.until_status(&it, "SHUTOFF").await.key_name, "laptop");
+    let sent: Vec<_> =
+        host.machine.lock().unwrap().desired.iter().map(|of| of.spec.clone().unwrap().key_pair).collect();
+    let key = v1::GuestKeyPair { name: "laptop".to_owned(), public_key: KEY.to_owned() };
+    assert!(sent.len() >= 2 && sent.iter().all(|of| *of == Some(key.clone())), "{sent:?}");
+
+    let refused = cloud.instances.create(wanted).await.unwrap_err();
+    assert_eq!((refused.code(), fields(&refused)), (Code::InvalidArgument, vec!["key_name".to_owned()]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn key_pairs_belong_to_projects_and_count_in_their_quotas() {
+    let mut cloud = Cloud::new().await;
+    let limit =
+        v1::SetQuotaRequest { project: "p".to_owned(), key_pairs: Some(2), ..v1::SetQuotaRequest::default() };
+    cloud.fleet.set_quota(limit).await.unwrap();
+    for name in ["b", "a"] {
+        cloud.fleet.create_key_pair(key_pair(name)).await.unwrap();
+    }
+    assert_eq!(cloud.fleet.create_key_pair(key_pair("a")).await.unwrap_err().code(), Code::AlreadyExists);
+    let refused = cloud.fleet.create_key_pair(key_pair("c")).await.unwrap_err();
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::ResourceExhausted, "QUOTA_EXCEEDED"));
+    let other = v1::CreateKeyPairRequest { project: "q".to_owned(), ..key_pair("a") };
+    cloud.fleet.create_key_pair(other).await.unwrap();
+    let quota = cloud.fleet.get_quota(v1::GetQuotaRequest { project: "p".to_owned() }).await.unwrap();
+    assert_eq!((quota.get_ref().key_pairs, quota.get_ref().used_key_pairs), (Some(2), 2));
+
+    let list = async |project: &str, page_size: u32, page_token: String| {
+        let wanted = v1::ListKeyPairsRequest { page_size, page_token, project: project.to_owned() };
+        cloud.fleet.clone().list_key_pairs(wanted).await.unwrap().into_inner()
+    };
+    let names = |page: &v1::ListKeyPairsResponse| {
+        page.key_pairs.iter().map(|of| format!("{}/{}", of.project, of.name)).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&list("p", 0, String::new()).await), ["p/a", "p/b"]);
+    let first = list("", 2, String::new()).await;
+    assert_eq!(names(&first), ["p/a", "p/b"]);
+    assert_eq!(names(&list("", 2, first.next_page_token).await), ["q/a"]);
+    let of_others = v1::GetKeyPairRequest { name: "b".to_owned(), project: "q".to_owned() };
+    assert_eq!(cloud.fleet.get_key_pair(of_others).await.unwrap_err().code(), Code::NotFound);
+    let refused = cloud.fleet.create_key_pair(v1::CreateKeyPairRequest {
+        public_key: "-----BEGIN OPENSSH PRIVATE KEY-----".to_owned(),
+        ..key_pair("c")
+    });
+    assert_eq!(fields(&refused.await.unwrap_err()), ["public_key"]);
 }

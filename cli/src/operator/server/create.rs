@@ -33,6 +33,9 @@ pub(super) struct Create {
     /// A file of user data for cloud-init, at most 64 KiB
     #[arg(long, value_name = "FILE")]
     user_data: Option<PathBuf>,
+    /// The key pair whose public key the servers get by their config drives
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    key_name: String,
     /// Metadata of the server (may be repeated)
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     property: Vec<(String, String)>,
@@ -88,6 +91,7 @@ impl Create {
             user_data: user_data.unwrap_or_default().into(),
             metadata: map("--property", self.property)?,
             idempotency_key: self.idempotency_key,
+            key_name: self.key_name,
         })
     }
 }

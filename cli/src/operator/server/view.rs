@@ -48,6 +48,7 @@ pub(super) fn record(instance: Instance) -> Record {
         .with("flavor", flavor::value(&flavor))
         .with("image", image.unwrap_or(Value::Null))
         .text("server_group", instance.server_group)
+        .text("key_name", instance.key_name)
         .with("locked", instance.locked)
         .text("locked_reason", instance.locked_reason)
         .time("created_at", instance.created_at)

@@ -191,6 +191,10 @@ service!(Fleet {
     get_server_group "GetServerGroup": GetServerGroupRequest => ServerGroup,
     create_server_group "CreateServerGroup": CreateServerGroupRequest => ServerGroup,
     delete_server_group "DeleteServerGroup": DeleteServerGroupRequest => DeleteServerGroupResponse,
+    list_key_pairs "ListKeyPairs": ListKeyPairsRequest => ListKeyPairsResponse,
+    get_key_pair "GetKeyPair": GetKeyPairRequest => KeyPair,
+    create_key_pair "CreateKeyPair": CreateKeyPairRequest => KeyPair,
+    delete_key_pair "DeleteKeyPair": DeleteKeyPairRequest => DeleteKeyPairResponse,
     get_quota "GetQuota": GetQuotaRequest => Quota,
     set_quota "SetQuota": SetQuotaRequest => Quota,
 });

@@ -281,3 +281,42 @@ fn server_groups_are_listed_by_project_shown_and_deleted() {
         assert_eq!((asked.group.as_str(), asked.project.as_str()), ("web", project));
     }
 }
+
+#[test]
+fn key_pairs_are_made_of_public_keys() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("id.pub");
+    std::fs::write(&file, "ssh-ed25519 AAAA me\n").unwrap();
+    let fake = Fake::start();
+    let pair = || KeyPair {
+        name: "laptop".into(),
+        project: "shop".into(),
+        public_key: "ssh-ed25519 AAAA me".into(),
+        fingerprint: "SHA256:x".into(),
+        created_at: AT,
+    };
+    fake.answers("CreateKeyPair", pair());
+    let line = format!("keypair create laptop --public-key {} --project shop -f json", file.display());
+    let shown = super::json(&fake.succeed(&line));
+    let expected = json!({
+        "name": "laptop", "fingerprint": "SHA256:x", "project": "shop", "created_at": AT_TEXT,
+        "public_key": "ssh-ed25519 AAAA me",
+    });
+    assert_eq!(shown, expected);
+    let asked: CreateKeyPairRequest = fake.asked("CreateKeyPair");
+    assert_eq!((asked.name.as_str(), asked.project.as_str()), ("laptop", "shop"));
+    assert_eq!(asked.public_key, "ssh-ed25519 AAAA me\n");
+
+    fake.answers("ListKeyPairs", ListKeyPairsResponse { key_pairs: vec![pair()], ..Default::default() });
+    let table = fake.succeed("keypair list --all-projects");
+    assert_lines(&table, &["name fingerprint project", "laptop SHA256:x shop"]);
+    assert_eq!(fake.asked::<ListKeyPairsRequest>("ListKeyPairs").project, "");
+    fake.answers("GetKeyPair", pair());
+    fake.succeed("keypair show laptop");
+    assert_eq!(fake.asked::<GetKeyPairRequest>("GetKeyPair").project, "default");
+    fake.answers("DeleteKeyPair", DeleteKeyPairResponse {});
+    fake.succeed("keypair delete laptop");
+    assert_eq!(fake.asked::<DeleteKeyPairRequest>("DeleteKeyPair").name, "laptop");
+    let message = fake.fail(1, "keypair create laptop --public-key /nowhere");
+    assert!(message.contains("--public-key: cannot read /nowhere"), "{message}");
+}

@@ -25,7 +25,7 @@ fn the_options_of_server_create_reach_the_service() {
     let line = format!(
         "server create web --flavor m1.small --image debian.qcow2 --image-property hw_machine_type=q35 \
          --availability-zone az1:compute-7 --hint group=web --hint different_host=a --hint different_host=b --min 2 \
-         --max 3 --user-data seed --property role=front --project shop --user alice --idempotency-key k1 \
+         --max 3 --user-data seed --property role=front --project shop --user alice --idempotency-key k1 --key-name laptop \
          --service {}",
         fake.url
     );
@@ -47,6 +47,7 @@ fn the_options_of_server_create_reach_the_service() {
         user_data: "#cloud-config\n".into(),
         metadata: map(&[("role", "front")]),
         idempotency_key: "k1".into(),
+        key_name: "laptop".into(),
     };
     assert_eq!(fake.asked::<CreateInstancesRequest>("Create"), expected);
 }
@@ -142,7 +143,7 @@ fn a_server_is_shown_whole() {
         "flavor_name": "m1.small",
         "flavor": { "name": "m1.small", "vcpus": 1, "memory_mb": 2048, "root_gb": 0, "ephemeral_gb": 0, "swap_mb": 0,
                     "extra_specs": {} },
-        "image": { "name": "debian.qcow2", "properties": {} }, "server_group": null, "locked": false,
+        "image": { "name": "debian.qcow2", "properties": {} }, "key_name": null, "server_group": null, "locked": false,
         "locked_reason": null, "created_at": AT_TEXT, "updated_at": AT_TEXT, "generation": 0,
         "properties": { "role": "front" },
     });

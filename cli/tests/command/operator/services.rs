@@ -86,19 +86,30 @@ fn agents_are_listed_with_their_last_heartbeat() {
 #[test]
 fn a_limit_that_is_not_named_stays() {
     let fake = Fake::start();
-    let quota = || Quota { instances: Some(10), memory_mb: Some(4096), used_vcpus: 3, ..Default::default() };
+    let quota = || Quota {
+        instances: Some(10),
+        memory_mb: Some(4096),
+        used_vcpus: 3,
+        key_pairs: Some(7),
+        ..Default::default()
+    };
     fake.answers("GetQuota", quota()).answers("SetQuota", quota());
     fake.succeed("quota set --project shop --vcpus 40 --ram unlimited");
     assert_eq!(fake.asked::<GetQuotaRequest>("GetQuota").project, "shop");
     let asked: SetQuotaRequest = fake.asked("SetQuota");
-    let expected =
-        SetQuotaRequest { project: "shop".into(), instances: Some(10), vcpus: Some(40), memory_mb: None };
+    let expected = SetQuotaRequest {
+        project: "shop".into(),
+        instances: Some(10),
+        vcpus: Some(40),
+        memory_mb: None,
+        key_pairs: Some(7),
+    };
     assert_eq!(asked, expected);
     fake.answers("GetQuota", Quota { project: "default".into(), ..quota() });
     let shown = super::json(&fake.succeed("quota show -f json"));
     let expected = json!({
         "project": "default", "instances": 10, "used_instances": 0, "vcpus": null, "used_vcpus": 3,
-        "memory_mb": 4096, "used_memory_mb": 0,
+        "memory_mb": 4096, "used_memory_mb": 0, "key_pairs": 7, "used_key_pairs": 0,
     });
     assert_eq!(shown, expected);
     assert!(fake.fail(2, "quota set --vcpus many").contains("has to be a number or `unlimited`"));

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use berth_fleet::{
     AgentProvider, Aggregate, CpuFeatures, Desired, Event, Flavor, Group, Host, HostStatus, HypervisorInfo,
-    Image, Instance, InstanceSpec, Location, Lock, MigrationTarget, Observed, Operation, Power, Quota,
-    RequestedZone, ServerGroupPolicy, VmState,
+    Image, Instance, InstanceSpec, KeyPair, Location, Lock, MigrationTarget, Observed, Operation, Power,
+    Quota, RequestedZone, ServerGroupPolicy, VmState,
 };
 use berth_placement::Timestamp;
 use berth_scheduler::request_spec::SchedulerHints;
@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use super::{
     StoredAgentProvider, StoredAggregate, StoredEvent, StoredFlavor, StoredGroup, StoredHints, StoredHost,
-    StoredHostStatus, StoredHypervisor, StoredImage, StoredInstance, StoredMigrationTarget, StoredPolicy,
-    StoredPower, StoredQuota, StoredTask, StoredVmState,
+    StoredHostStatus, StoredHypervisor, StoredImage, StoredInstance, StoredKeyPair, StoredMigrationTarget,
+    StoredPolicy, StoredPower, StoredQuota, StoredTask, StoredVmState,
 };
 use crate::fleet::group_hint;
 
@@ -212,13 +212,29 @@ impl From<StoredGroup> for Group {
 
 impl From<&Quota> for StoredQuota {
     fn from(quota: &Quota) -> Self {
-        Self { instances: quota.instances, vcpus: quota.vcpus, memory_mb: quota.memory_mb }
+        let Quota { instances, vcpus, memory_mb, key_pairs } = *quota;
+        Self { instances, vcpus, memory_mb, key_pairs }
     }
 }
 
 impl From<StoredQuota> for Quota {
     fn from(record: StoredQuota) -> Self {
-        Self { instances: record.instances, vcpus: record.vcpus, memory_mb: record.memory_mb }
+        let StoredQuota { instances, vcpus, memory_mb, key_pairs } = record;
+        Self { instances, vcpus, memory_mb, key_pairs }
+    }
+}
+
+impl From<&KeyPair> for StoredKeyPair {
+    fn from(pair: &KeyPair) -> Self {
+        let KeyPair { name, project, public_key, created_at } = pair.clone();
+        Self { name, project, public_key, created_at: created_at.0 }
+    }
+}
+
+impl From<StoredKeyPair> for KeyPair {
+    fn from(record: StoredKeyPair) -> Self {
+        let StoredKeyPair { name, project, public_key, created_at } = record;
+        Self { name, project, public_key, created_at: Timestamp(created_at) }
     }
 }
 
@@ -269,6 +285,7 @@ impl From<&Instance> for StoredInstance {
                 .collect(),
             user_data: spec.user_data.clone(),
             metadata: spec.metadata.clone(),
+            key_pair: spec.key_pair.as_ref().map(Into::into),
             idempotency_key: spec.idempotency_key.clone(),
             created_at: spec.created_at.0,
             updated_at: instance.updated_at.0,
@@ -318,6 +335,7 @@ impl StoredInstance {
             hints,
             user_data: self.user_data,
             metadata: self.metadata,
+            key_pair: self.key_pair.map(Into::into),
             idempotency_key: self.idempotency_key,
             created_at: Timestamp(self.created_at),
         };

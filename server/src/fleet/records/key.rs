@@ -5,7 +5,8 @@ use prost::Message;
 use uuid::Uuid;
 
 use super::{
-    StoredAggregate, StoredFlavor, StoredGroup, StoredHost, StoredInstance, StoredMembership, StoredQuota,
+    StoredAggregate, StoredFlavor, StoredGroup, StoredHost, StoredInstance, StoredKeyPair, StoredMembership,
+    StoredQuota,
 };
 
 /// A record that belongs to no fleet.
@@ -27,14 +28,23 @@ const INSTANCE: u8 = b'p';
 const MEMBERSHIP: u8 = b'q';
 const INTRODUCED_CLASS: u8 = b'r';
 const INTRODUCED_TRAIT: u8 = b's';
+const KEY_PAIR: u8 = b't';
+
+/// Separates a project from a name: neither has control characters.
+const SEPARATOR: &str = "\0";
 
 fn key_bytes(key: &RecordKey) -> Vec<u8> {
+    let pair;
     let (kind, name) = match key {
         RecordKey::Host(name) => (HOST, name.as_bytes()),
         RecordKey::Aggregate(name) => (AGGREGATE, name.as_bytes()),
         RecordKey::Flavor(name) => (FLAVOR, name.as_bytes()),
         RecordKey::Group(uuid) => (GROUP, &uuid.as_bytes()[..]),
         RecordKey::Quota(project) => (QUOTA, project.as_bytes()),
+        RecordKey::KeyPair(project, name) => {
+            pair = [project, SEPARATOR, name].concat();
+            (KEY_PAIR, pair.as_bytes())
+        }
         RecordKey::Instance(uuid) => (INSTANCE, &uuid.as_bytes()[..]),
         RecordKey::Membership(consumer) => (MEMBERSHIP, &consumer.as_bytes()[..]),
         RecordKey::Introduced(IntroducedName::Class(name)) => (INTRODUCED_CLASS, name.as_bytes()),
@@ -57,6 +67,11 @@ fn read_key(bytes: &[u8]) -> Option<RecordKey> {
         MEMBERSHIP => RecordKey::Membership(uuid()?),
         INTRODUCED_CLASS => RecordKey::Introduced(IntroducedName::Class(text()?)),
         INTRODUCED_TRAIT => RecordKey::Introduced(IntroducedName::Trait(text()?)),
+        KEY_PAIR => {
+            let pair = text()?;
+            let (project, name) = pair.split_once(SEPARATOR)?;
+            RecordKey::KeyPair(project.to_owned(), name.to_owned())
+        }
         _ => return None,
     })
 }
@@ -71,6 +86,9 @@ pub(crate) fn encode(state: &State, key: &RecordKey) -> (Vec<u8>, Option<Vec<u8>
         RecordKey::Flavor(name) => state.flavor(name).map(|of| StoredFlavor::from(of).encode_to_vec()),
         RecordKey::Group(uuid) => state.group(*uuid).map(|of| StoredGroup::from((*uuid, of)).encode_to_vec()),
         RecordKey::Quota(project) => state.quota(project).map(|of| StoredQuota::from(of).encode_to_vec()),
+        RecordKey::KeyPair(project, name) => {
+            state.key_pair(project, name).map(|of| StoredKeyPair::from(of).encode_to_vec())
+        }
         RecordKey::Instance(uuid) => {
             state.instance(*uuid).map(|of| StoredInstance::from(&**of).encode_to_vec())
         }
@@ -91,6 +109,7 @@ pub(crate) fn apply(state: &mut State, key: &[u8], value: &[u8]) -> Result<(), U
         RecordKey::Flavor(_) => state.put_flavor(StoredFlavor::decode(value)?.into()),
         RecordKey::Group(uuid) => state.put_group(uuid, StoredGroup::decode(value)?.into()),
         RecordKey::Quota(project) => state.put_quota(&project, StoredQuota::decode(value)?.into()),
+        RecordKey::KeyPair(..) => state.put_key_pair(StoredKeyPair::decode(value)?.into()),
         RecordKey::Instance(uuid) => state.put_instance(StoredInstance::decode(value)?.instance(uuid).into()),
         RecordKey::Membership(consumer) => {
             let group = Uuid::from_slice(&StoredMembership::decode(value)?.group);
@@ -109,6 +128,7 @@ pub(crate) fn remove(state: &mut State, key: &[u8]) -> Result<(), UnreadableReco
         RecordKey::Flavor(name) => state.remove_flavor(&name),
         RecordKey::Group(uuid) => state.remove_group(uuid),
         RecordKey::Quota(project) => state.remove_quota(&project),
+        RecordKey::KeyPair(project, name) => state.remove_key_pair(&project, &name),
         RecordKey::Instance(uuid) => state.take_instance(uuid),
         RecordKey::Membership(consumer) => state.set_membership(consumer, None),
         RecordKey::Introduced(name) => state.forget_introduced(&name),
@@ -124,6 +144,7 @@ pub(crate) fn describe(key: &[u8]) -> Option<String> {
         RecordKey::Flavor(name) => format!("the flavor {name}"),
         RecordKey::Group(uuid) => format!("the server group {uuid}"),
         RecordKey::Quota(project) => format!("the quotas of project {project}"),
+        RecordKey::KeyPair(project, name) => format!("the key pair {name} of project {project}"),
         RecordKey::Instance(uuid) => format!("the instance {uuid}"),
         RecordKey::Membership(consumer) => format!("the membership of instance {consumer} in a server group"),
         RecordKey::Introduced(IntroducedName::Class(name)) => {

@@ -3,15 +3,24 @@
 use std::sync::Arc;
 
 use berth_fleet::{
-    Aggregate, Event, Flavor, Group, Host, HostStatus, Instance, InstanceSpec, IntroducedName, Location,
-    Lock, Migration, MigrationKind, MigrationOutcome, Operation, Quota, RecordKey, ServerGroupPolicy, State,
-    VmState,
+    Aggregate, Event, Flavor, Group, Host, HostStatus, Instance, InstanceSpec, IntroducedName, KeyPair,
+    Location, Lock, Migration, MigrationKind, MigrationOutcome, Operation, Quota, RecordKey,
+    ServerGroupPolicy, State, VmState,
 };
 use berth_placement::Timestamp;
 use prost::Message;
 use uuid::Uuid;
 
 use super::*;
+
+fn key_pair() -> KeyPair {
+    KeyPair {
+        name: "laptop".to_owned(),
+        project: "p".to_owned(),
+        public_key: "ssh-ed25519 AAAA me".to_owned(),
+        created_at: Timestamp(2),
+    }
+}
 
 fn instance(uuid: Uuid) -> Instance {
     let flavor = Flavor { vcpus: 3, memory_mb: 512, ..Flavor::default() };
@@ -21,6 +30,7 @@ fn instance(uuid: Uuid) -> Instance {
         flavor,
         hints: [("same_host".to_owned(), vec!["x".to_owned()])].into(),
         user_data: Bytes::from_static(b"#cloud-config"),
+        key_pair: Some(key_pair()),
         created_at: Timestamp(3),
         ..InstanceSpec::default()
     };
@@ -69,7 +79,8 @@ fn what_was_written_reads_back() {
     state.set_membership(Uuid::from_u128(9), Some(uuid));
     state.put_introduced(IntroducedName::Class("CUSTOM_C".to_owned()));
     state.put_introduced(IntroducedName::Trait("CUSTOM_T".to_owned()));
-    state.put_quota("p", Quota { vcpus: Some(4), ..Quota::default() });
+    state.put_key_pair(key_pair());
+    state.put_quota("p", Quota { vcpus: Some(4), key_pairs: Some(5), ..Quota::default() });
     state.put_instance(Arc::new(instance(uuid)));
     let keys: Vec<RecordKey> = state.keys().collect();
     let records: Vec<_> = keys.iter().map(|key| encode(&state, key)).collect();
@@ -81,6 +92,8 @@ fn what_was_written_reads_back() {
     }
     assert!(read.keys().eq(keys.iter().cloned()));
     assert_eq!(read.instance(uuid), state.instance(uuid));
+    assert_eq!(read.key_pair("p", "laptop"), Some(&key_pair()));
+    assert_eq!(read.quota("p"), state.quota("p"));
     assert_eq!((read.host("h"), read.group(uuid)), (state.host("h"), state.group(uuid)));
     assert!(read.on_host("h").eq([uuid]) && read.on_host("old").eq([uuid]));
     assert!(read.members(uuid).eq([Uuid::from_u128(9)]));

@@ -56,6 +56,8 @@ subjects! {
     DeleteAggregateRequest: name;
     DeleteFlavorRequest: name;
     DeleteServerGroupRequest: group project;
+    CreateKeyPairRequest: name project;
+    DeleteKeyPairRequest: name project;
     DeleteProviderRequest: uuid;
     InstanceRequest: instance project;
     GetMigrationRequest: migration project;
@@ -122,7 +124,12 @@ impl Audited for v1::CreateServerGroupRequest {
 
 impl Audited for v1::SetQuotaRequest {
     fn subject(&self) -> Subject {
-        let limits = [("instances", self.instances), ("vcpus", self.vcpus), ("memory_mb", self.memory_mb)];
+        let limits = [
+            ("instances", self.instances),
+            ("vcpus", self.vcpus),
+            ("memory_mb", self.memory_mb),
+            ("key_pairs", self.key_pairs),
+        ];
         let limits = limits.map(|(name, limit)| match limit {
             Some(limit) => format!("{name}={limit}"),
             None => format!("{name}=unlimited"),

@@ -5,6 +5,7 @@ pub(crate) mod evacuations;
 mod flavors;
 mod groups;
 mod hosts;
+mod key_pairs;
 mod quotas;
 mod refusals;
 
@@ -20,7 +21,7 @@ use super::identity::Caller;
 use crate::lengthy::Reads;
 use crate::service::Service;
 
-/// Hosts, aggregates, zones, flavors, server groups, quotas.
+/// Hosts, aggregates, zones, flavors, server groups, key pairs, quotas.
 pub(crate) struct Fleet {
     service: Arc<Service>,
 }
@@ -168,6 +169,28 @@ impl v1::fleet_server::Fleet for Fleet {
         request: Request<v1::DeleteServerGroupRequest>,
     ) -> Answer<v1::DeleteServerGroupResponse> {
         write(&self.service, request, groups::delete).await
+    }
+
+    async fn list_key_pairs(
+        &self,
+        request: Request<v1::ListKeyPairsRequest>,
+    ) -> Answer<v1::ListKeyPairsResponse> {
+        read(&self.service, request, key_pairs::list).await
+    }
+
+    async fn get_key_pair(&self, request: Request<v1::GetKeyPairRequest>) -> Answer<v1::KeyPair> {
+        read(&self.service, request, key_pairs::get).await
+    }
+
+    async fn create_key_pair(&self, request: Request<v1::CreateKeyPairRequest>) -> Answer<v1::KeyPair> {
+        write(&self.service, request, key_pairs::create).await
+    }
+
+    async fn delete_key_pair(
+        &self,
+        request: Request<v1::DeleteKeyPairRequest>,
+    ) -> Answer<v1::DeleteKeyPairResponse> {
+        write(&self.service, request, key_pairs::delete).await
     }
 
     async fn get_quota(&self, request: Request<v1::GetQuotaRequest>) -> Answer<v1::Quota> {

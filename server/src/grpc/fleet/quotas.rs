@@ -11,7 +11,8 @@ pub(super) fn get(call: &Call<'_>, wanted: &v1::GetQuotaRequest) -> Result<v1::Q
 }
 
 pub(super) fn set(call: &Call<'_>, wanted: &v1::SetQuotaRequest) -> Result<v1::Quota, CallError> {
-    let limits = Quota { instances: wanted.instances, vcpus: wanted.vcpus, memory_mb: wanted.memory_mb };
+    let v1::SetQuotaRequest { instances, vcpus, memory_mb, key_pairs, .. } = *wanted;
+    let limits = Quota { instances, vcpus, memory_mb, key_pairs };
     Ok(message(&wanted.project, &call.fleet.command(|fleet, _| fleet.set_quota(&wanted.project, limits))?))
 }
 
@@ -24,5 +25,7 @@ fn message(project: &str, state: &QuotaState) -> v1::Quota {
         used_instances: state.instances,
         used_vcpus: state.vcpus,
         used_memory_mb: state.memory_mb,
+        key_pairs: state.limits.key_pairs,
+        used_key_pairs: state.key_pairs,
     }
 }

@@ -28,6 +28,7 @@ pub(super) fn instance(fleet: &Fleet, known: &Instance) -> v1::Instance {
         updated_at: known.updated_at.0,
         generation: known.desired.generation,
         metadata: spec.metadata.clone().into_iter().collect(),
+        key_name: spec.key_pair.as_ref().map(|pair| pair.name.clone()).unwrap_or_default(),
     }
 }
 

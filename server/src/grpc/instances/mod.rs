@@ -314,6 +314,7 @@ fn create(
         // A copy: the message is a part of a larger buffer.
         user_data: Bytes::copy_from_slice(&wanted.user_data),
         metadata: wanted.metadata.clone().into_iter().collect(),
+        key_name: wanted.key_name.clone(),
         idempotency_key: wanted.idempotency_key.clone(),
     };
     let created = tokio::task::block_in_place(|| call.fleet.create_instances(&creation))?;
