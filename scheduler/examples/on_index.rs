@@ -21,7 +21,7 @@ use berth_placement::{ConsumerId, Index, Inventory, Owner, Timestamp};
 use berth_scheduler::filter_scheduler::SelectionRequest;
 use berth_scheduler::hosts::{HostRecord, HostTable};
 use berth_scheduler::placement_query::PrefilterFacts;
-use berth_scheduler::select::{Chooser, Claimant, Claims, Decision, IndexClaims};
+use berth_scheduler::select::{Chooser, Claimant, Claims, Decision, DecisionDetail, IndexClaims};
 use berth_scheduler::{AggregateRecord, FilterScheduler, Options, PreparedRequest, RequestSpec};
 use serde_json::json;
 use uuid::Uuid;
@@ -77,7 +77,7 @@ fn decide(
 ) -> Decision {
     scheduler.select(
         prepared,
-        SelectionRequest { instances, alternates, each_alone: false, now: 0 },
+        SelectionRequest { instances, alternates, each_alone: false, detail: DecisionDetail::Full, now: 0 },
         &mut claims(index),
         &mut First,
     )

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use berth_placement::{GroupId, GroupPolicy, HOST_CLASSES, Index, Owner, Row, Timestamp};
 use berth_scheduler::decider::{Decider, HostChanges, HostSource, Rules};
-use berth_scheduler::hosts::{HostRecord, InstanceRecord, ReportedAmount};
+use berth_scheduler::hosts::{HostRecord, InstanceRecord, ReportedAmount, UsageRow};
 use berth_scheduler::options::LivenessSource;
 use berth_scheduler::packing::LIFETIME_SPEC;
 use berth_scheduler::python::Value;
@@ -247,13 +247,18 @@ impl Fleet {
         }
     }
 
+    /// What the host reports of vCPUs, memory and disk.
+    fn amounts(&self, row: Row) -> [ReportedAmount; 3] {
+        HOST_CLASSES.map(|class| {
+            let total = self.index.inventory(row, class).map_or(0, |inventory| inventory.total.into());
+            ReportedAmount { total, used: self.index.used(row, class), allocation_ratio: 1.0 }
+        })
+    }
+
     /// The host with its resources, use and number of VMs.
     fn record(&self, row: Row) -> HostRecord {
         let mut record = self.records[row.index()].clone();
-        record.set_amounts(HOST_CLASSES.map(|class| {
-            let total = self.index.inventory(row, class).map_or(0, |inventory| inventory.total.into());
-            ReportedAmount { total, used: self.index.used(row, class), allocation_ratio: 1.0 }
-        }));
+        record.set_amounts(self.amounts(row));
         let count = Value::Int(self.counts[row.index()] as i128);
         record.stats = Value::map([("num_instances".to_owned(), count)]);
         if let Some(lives) = &self.lives {
@@ -275,6 +280,14 @@ impl HostSource for Fleet {
 
     fn some(&self, hosts: &BTreeSet<String>) -> Vec<HostRecord> {
         hosts.iter().filter_map(|host| self.rows.get(host)).map(|&row| self.record(row)).collect()
+    }
+
+    fn usage(&self, host: Row) -> Option<UsageRow> {
+        if self.lives.is_some() {
+            return None; // the record names the VMs as well
+        }
+        let num_instances = i64::try_from(self.counts[host.index()]).unwrap_or(i64::MAX);
+        Some(UsageRow::of_amounts(self.amounts(host), num_instances))
     }
 }
 

@@ -11,7 +11,7 @@ use crate::explain::{Case, PlacementFacts};
 use crate::filter_scheduler::SelectionRequest;
 use crate::hosts::{HostLoadError, HostRecord};
 use crate::placement_query::{ComputeNode, PrefilterFacts};
-use crate::select::{Chooser, Decision, Selection};
+use crate::select::{Chooser, Decision, DecisionDetail, Selection};
 use crate::{AggregateRecord, FilterScheduler, HostTable, Options, Preference, RequestSpec};
 
 /// The hosts as they were when the decider looked.
@@ -59,8 +59,12 @@ impl KnownHosts {
         hosts: &mut BTreeSet<String>,
         now: i64,
     ) -> bool {
-        let changed = self.read_journal(index);
-        hosts.extend(changed.into_iter().filter_map(|root| self.name(root)).map(str::to_owned));
+        for root in self.read_journal(index) {
+            match source.usage(root) {
+                Some(usage) => self.scheduler.set_usage(root, usage),
+                None => hosts.extend(self.name(root).map(str::to_owned)),
+            }
+        }
         hosts.is_empty() || self.scheduler.update_hosts(&source.some(hosts), now).is_ok()
     }
 
@@ -108,7 +112,8 @@ impl KnownHosts {
             for_once = prepare()?;
             &mut for_once
         };
-        let wanted = SelectionRequest { instances, alternates: alternates > 0, each_alone: true, now };
+        let (alternates, detail) = (alternates > 0, DecisionDetail::HostsOnly);
+        let wanted = SelectionRequest { instances, alternates, each_alone: true, detail, now };
         let mut decision = if is_dry_run || spec.is_rebuild() {
             scheduler.select_dry(prepared, wanted, claimant, chooser)
         } else {

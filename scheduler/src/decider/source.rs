@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use berth_placement::Row;
+
 use crate::AggregateRecord;
-use crate::hosts::HostRecord;
+use crate::hosts::{HostRecord, UsageRow};
 
 /// A compute service of a recent release: one that every pre-filter but those of the latest release
 /// may be used with.
@@ -25,6 +27,12 @@ pub trait HostSource {
 
     /// These hosts. Those that are unknown are left out.
     fn some(&self, hosts: &BTreeSet<String>) -> Vec<HostRecord>;
+
+    /// What the host of this root provider uses, if nothing else of its record changes with the
+    /// free amounts of its tree. `None`: such a change needs the whole record.
+    fn usage(&self, _: Row) -> Option<UsageRow> {
+        None
+    }
 }
 
 /// A source without hosts, for rules that consider amounts alone.

@@ -24,12 +24,15 @@ use super::hosts::{HostRecord, HostTable, UpdateError};
 use super::options::Driver;
 use super::packing::HostLifetimes;
 use super::placement_query::{PrefilterFacts, QueryError, placement_query};
-use super::select::{Chooser, Claimant, Claims, Decision, DecisionAsOne, LookAtAll, Plan, claim_as_one};
+use super::select::{
+    Chooser, Claimant, Claims, Decision, DecisionAsOne, DecisionDetail, HostOrder, LookAtAll, Plan,
+    claim_as_one,
+};
 use super::{
     AggregateRecord, Options, Preference, RankedHosts, RankedRequest, RequestSpec, SelectDestinations,
 };
 use crate::WeigherName;
-use crate::hosts::HostRow;
+use crate::hosts::{HostRow, UsageRow};
 
 use eligible::Eligible;
 use order::Best;
@@ -53,6 +56,8 @@ pub struct SelectionRequest<'a> {
     /// instance, as in Nova, which requires a scan of all hosts. (The order is also kept where
     /// instances may take from several providers each.)
     pub each_alone: bool,
+    /// The results that the caller needs beside the hosts.
+    pub detail: DecisionDetail,
     /// The time in microseconds since 1970.
     pub now: i64,
 }
@@ -146,6 +151,14 @@ impl FilterScheduler {
             self.set_all_free();
         }
         Ok(())
+    }
+
+    /// Sets what the host of this root provider uses. Nothing happens if there is no such host.
+    pub(crate) fn set_usage(&mut self, provider: Row, usage: UsageRow) {
+        if let Some(row) = self.places.host_at(provider) {
+            self.hosts.set_usage(row, usage);
+            self.ranked.follow(&self.hosts, &self.options, row);
+        }
     }
 
     /// Adds consumers to the hosts of these root providers, for filters and weighers that examine
@@ -256,7 +269,8 @@ impl FilterScheduler {
         let index = (&*self.index, &self.places);
         let mut best = Best::new(index, (&mut self.ranked, request), eligible, self.preference, each_alone);
         let what = wanted.with(&self.options);
-        let decision = what.decide_by(&mut best, &mut self.hosts, &mut spec, &mut state, claims, chooser);
+        let order = (&mut best as &mut dyn HostOrder, wanted.detail);
+        let decision = what.decide_by(order, &mut self.hosts, &mut spec, &mut state, claims, chooser);
         if each_alone || self.preference != Preference::Weighers {
             decision.changes.iter().for_each(|change| self.set_free(change.row()));
         }
@@ -283,7 +297,8 @@ impl FilterScheduler {
                 LookAtAll::by_policy(policy, free, prepared.need())
             }
         };
-        let decision = what.decide_by(&mut order, &mut self.hosts, &mut spec, &mut state, claims, chooser);
+        let order = (&mut order as &mut dyn HostOrder, wanted.detail);
+        let decision = what.decide_by(order, &mut self.hosts, &mut spec, &mut state, claims, chooser);
         for change in &decision.changes {
             self.ranked.follow(&self.hosts, &self.options, change.row());
         }

@@ -53,15 +53,6 @@ impl<'a> Best<'a> {
         let among = Among { accepts, ..among(eligible) };
         Some(self.ranked.best_among(among, scene, request, most).ok()?.into_vec())
     }
-
-    /// The number of eligible hosts with enough free capacity that each constraint removes; empty
-    /// where only the index knows these hosts.
-    fn removed(&mut self, scene: &Scene<'_>) -> Vec<(Step, usize)> {
-        let eligible = self.offers.eligible;
-        let request = self.request.as_deref_mut().filter(|_| eligible.is_exact());
-        let removed = request.map(|request| self.ranked.removed_among(&among(eligible), scene, request));
-        removed.and_then(Result::ok).unwrap_or_default()
-    }
 }
 
 /// The eligible hosts with enough free capacity, judged by one provider each.
@@ -85,7 +76,7 @@ impl HostOrder for Best<'_> {
                 draw(&mut rows, scene.options.filter_scheduler.host_subset_size, chooser);
             }
             rows.iter().for_each(|&row| self.offers.give(row, state));
-            return Ok(Sorted { rows, removed: self.removed(scene), complete });
+            return Ok(Sorted { rows, removed: None, complete });
         }
         // Filters that evaluate a request once depend on the hosts that they left.
         let (index, left) = if self.each_alone { (0, None) } else { (index, self.left.take()) };
@@ -102,6 +93,15 @@ impl HostOrder for Best<'_> {
         sorted.rows.truncate(offered);
         sorted.rows.iter().for_each(|&row| self.offers.give(row, state));
         Ok(sorted)
+    }
+
+    /// Counts eligible hosts with enough free capacity; empty where only the index knows these
+    /// hosts.
+    fn removed(&mut self, scene: &Scene<'_>) -> Vec<(Step, usize)> {
+        let eligible = self.offers.eligible;
+        let request = self.request.as_deref_mut().filter(|_| eligible.is_exact());
+        let removed = request.map(|request| self.ranked.removed_among(&among(eligible), scene, request));
+        removed.and_then(Result::ok).unwrap_or_default()
     }
 
     fn extend(&mut self, scene: &Scene<'_>, state: &mut RequestState, sorted: &mut Sorted) {

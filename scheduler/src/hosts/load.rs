@@ -194,7 +194,7 @@ pub(super) fn node_and_usage(record: &HostRecord) -> Result<(Node, UsageRow), Fi
     Ok((node, usage))
 }
 
-const fn mebibytes(gibibytes: i64) -> i64 {
+pub(super) const fn mebibytes(gibibytes: i64) -> i64 {
     gibibytes.saturating_mul(1024)
 }
 

@@ -72,6 +72,11 @@ impl HostTable {
         Ok(rows)
     }
 
+    /// Makes the use of a host what its source says, whatever decisions have taken from it.
+    pub(crate) fn set_usage(&mut self, row: HostRow, usage: UsageRow) {
+        self.usage.set(row, usage);
+    }
+
     /// Puts the hosts into these aggregates and no others. Returns the rows for which that makes a
     /// difference.
     pub fn replace_aggregates(&mut self, aggregates: &[AggregateRecord]) -> Vec<HostRow> {

@@ -1,5 +1,7 @@
 //! The amounts that change when instances come and go, one column each.
 
+use super::load::mebibytes;
+use super::record::ReportedAmount;
 use super::{HostRow, index};
 
 /// The use of a host.
@@ -19,6 +21,23 @@ pub struct UsageRow {
     pub num_io_ops: i64,
     /// Builds that failed recently.
     pub failed_builds: i64,
+}
+
+impl UsageRow {
+    /// The use of a host that reports these amounts of vCPUs, memory in MiB and disk in GiB, and
+    /// nothing else but the number of its instances.
+    #[must_use]
+    pub const fn of_amounts([vcpus, memory, disk]: [ReportedAmount; 3], num_instances: i64) -> Self {
+        Self {
+            free_ram_mb: memory.total - memory.used,
+            free_disk_mb: mebibytes(disk.total - disk.used),
+            disk_mb_used: mebibytes(disk.used),
+            vcpus_used: vcpus.used,
+            num_instances,
+            num_io_ops: 0,
+            failed_builds: 0,
+        }
+    }
 }
 
 /// The use of every host.

@@ -18,6 +18,7 @@ mod among;
 mod classes;
 mod counts;
 mod grid;
+mod pending;
 mod request;
 
 use berth_placement::kernel::{CLASSES, NOT_ASKED, NOTHING};
@@ -43,6 +44,7 @@ use crate::ranking::tuning::Tuning;
 use classes::Classes;
 use counts::{Changed, Fleet};
 use grid::Grid;
+use pending::Pending;
 
 pub use among::Among;
 pub use request::RankedRequest;
@@ -75,6 +77,8 @@ pub struct RankedHosts {
     /// Whether all weights are on grids and all hosts have the same multipliers.
     sound: bool,
     forest: Forest<COLUMNS>,
+    /// Hosts that changed since the forest was updated.
+    pending: Pending<Amounts>,
     /// How often the forest was rebuilt, and how often some host became another kind.
     epoch: (u64, u64),
     tuning: Tuning,
@@ -107,6 +111,7 @@ impl RankedHosts {
             sound: weighing.is_some(),
             weighing: weighing.unwrap_or(NOTHING_COUNTS),
             forest: Forest::new(Order::Linear(Coefficients::of(&Goal::indifferent())), std::iter::empty()),
+            pending: Pending::new(hosts.len()),
             epoch: (0, 0),
             tuning: Tuning::default(),
             weighers,
@@ -198,6 +203,7 @@ impl RankedHosts {
         if !self.sound || !request.judge_classes(scene, &self.classes, self.layout) {
             return Err(LookAtAll);
         }
+        self.update_forest();
         request.open_in(&self.forest, self.epoch, scene.hosts, &among);
         let (judge, mut state) = (request.judge(scene), RequestState::default());
         let (verdicts, open, cached) = request.parts();
@@ -252,7 +258,8 @@ impl RankedHosts {
     ///
     /// # Errors
     /// A description of the difference.
-    pub fn check(&self, hosts: &HostTable, options: &Options) -> Result<(), String> {
+    pub fn check(&mut self, hosts: &HostTable, options: &Options) -> Result<(), String> {
+        self.update_forest();
         let fresh = Self::preferring(self.preference, hosts, options);
         if self.sound && !fresh.sound {
             return Err("hosts are ranked that cannot be".to_owned());
@@ -284,9 +291,24 @@ impl RankedHosts {
     }
 
     fn replace(&mut self, row: HostRow, after: Amounts, new_kind: Option<HostKind>) {
+        if new_kind.is_some() {
+            self.update_forest();
+        }
         let before = std::mem::replace(&mut self.amounts[row.index()], after);
-        if self.sound {
-            self.forest.update(row.slot(), Some(before), Some(after), new_kind);
+        match new_kind {
+            _ if !self.sound => {}
+            Some(_) => self.forest.update(row.slot(), Some(before), Some(after), new_kind),
+            None => self.pending.note(row, before),
+        }
+    }
+
+    /// Moves the hosts that changed since the last search.
+    fn update_forest(&mut self) {
+        for (row, before) in self.pending.take() {
+            let after = self.amounts[row.index()];
+            if self.sound && after != before {
+                self.forest.update(row.slot(), Some(before), Some(after), None);
+            }
         }
     }
 
@@ -316,6 +338,7 @@ impl RankedHosts {
 
     fn rerank(&mut self, order: Order<COLUMNS>) {
         self.forest = Forest::new(order, self.ranked());
+        self.pending.take();
         self.epoch.0 += 1;
     }
 

@@ -25,5 +25,5 @@ pub(super) fn any_host(
         let chosen = chooser.choose(rows.len());
         rows[..=chosen].rotate_right(1);
     }
-    Ok(Sorted { rows, removed, complete: true })
+    Ok(Sorted { rows, removed: Some(removed), complete: true })
 }

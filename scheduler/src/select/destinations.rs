@@ -25,6 +25,17 @@ pub struct SelectDestinations<'a> {
     pub now: i64,
 }
 
+/// Which results of a decision its caller needs beside the hosts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DecisionDetail {
+    /// All.
+    Full,
+    /// Changes of the host table are undone at once, and only a refusal is explained: the host of
+    /// the last instance is not changed, and the hosts that constraints remove are counted for the
+    /// instance that finds none.
+    HostsOnly,
+}
+
 /// A decision. The host table shows the chosen hosts as consumed until the decision is undone.
 #[derive(Debug)]
 pub struct Decision {
@@ -32,7 +43,8 @@ pub struct Decision {
     pub result: Result<Vec<Vec<Selection>>, SelectError>,
     /// The number of hosts removed by each constraint, for each instance that was tried. Empty
     /// where a ranked search decided among hosts whose candidates take from several providers,
-    /// because it skips hosts that cannot win.
+    /// because it skips hosts that cannot win. With [`DecisionDetail::HostsOnly`], for the
+    /// instance that found no host.
     pub removed: Vec<Vec<(Step, usize)>>,
     /// The changes to the host table, in order.
     pub changes: Vec<Undo>,
@@ -54,6 +66,7 @@ struct Selecting<'a> {
     state: &'a mut RequestState,
     order: &'a mut dyn HostOrder,
     chooser: &'a mut dyn Chooser,
+    detail: DecisionDetail,
     removed: Vec<Vec<(Step, usize)>>,
     changes: Vec<Undo>,
     chosen: Vec<Chosen>,
@@ -78,13 +91,14 @@ impl SelectDestinations<'_> {
         claims: &mut dyn Claims,
         chooser: &mut dyn Chooser,
     ) -> Decision {
-        self.decide_by(&mut LookAtAll::default(), hosts, request, state, claims, chooser)
+        let order = &mut LookAtAll::default();
+        self.decide_by((order, DecisionDetail::Full), hosts, request, state, claims, chooser)
     }
 
     /// [`Self::decide`] among the hosts of `order`.
     pub(crate) fn decide_by(
         self,
-        order: &mut dyn HostOrder,
+        (order, detail): (&mut dyn HostOrder, DecisionDetail),
         hosts: &mut HostTable,
         request: &mut RequestSpec,
         state: &mut RequestState,
@@ -93,7 +107,7 @@ impl SelectDestinations<'_> {
     ) -> Decision {
         let (removed, changes, chosen) = (Vec::new(), Vec::new(), Vec::new());
         let mut selecting =
-            Selecting { what: self, hosts, request, state, order, chooser, removed, changes, chosen };
+            Selecting { what: self, hosts, request, state, order, chooser, detail, removed, changes, chosen };
         let result = selecting.select(claims);
         if result.is_err() {
             let claimed =
@@ -120,14 +134,23 @@ impl Selecting<'_> {
             } else {
                 sorted.rows.first().map(|&row| (row, None))
             };
-            let Some((row, candidate)) = found else { break };
+            let Some((row, candidate)) = found else {
+                if self.detail == DecisionDetail::HostsOnly {
+                    self.count_removed(&mut sorted);
+                }
+                break;
+            };
             let mapping = candidate.as_ref().map(|candidate| self.mapping(candidate)).transpose();
             self.chosen.push((row, candidate));
             if self.what.instances.len() == 1 {
                 self.look_for_alternates(&mut sorted); // in the order before the claims
             }
             last = Some(sorted);
-            self.consume(row, mapping?.as_ref());
+            let mapping = mapping?;
+            let is_observed = self.detail == DecisionDetail::Full || index + 1 < self.what.instances.len();
+            if is_observed || self.sorts_again() {
+                self.consume(row, mapping.as_ref());
+            }
         }
         let (placed, wanted) = (self.chosen.len(), self.what.instances.len());
         match last {
@@ -143,8 +166,19 @@ impl Selecting<'_> {
         let Self { what, hosts, request, state, order, chooser, .. } = self;
         let scene = Scene { hosts, options: what.options, request, now: what.now };
         let mut sorted = order.sort(&scene, index, most, state, *chooser)?;
-        self.removed.push(std::mem::take(&mut sorted.removed));
+        if self.detail == DecisionDetail::Full {
+            self.count_removed(&mut sorted);
+        }
         Ok(sorted)
+    }
+
+    /// Adds the number of hosts that each constraint removed.
+    fn count_removed(&mut self, sorted: &mut Sorted) {
+        let counted = sorted.removed.take();
+        let Self { what, hosts, request, order, .. } = self;
+        let scene = Scene { hosts, options: what.options, request, now: what.now };
+        let removed = counted.unwrap_or_else(|| order.removed(&scene));
+        self.removed.push(removed);
     }
 
     /// Appends the next best hosts, if there are any.
@@ -215,6 +249,11 @@ impl Selecting<'_> {
         groups.filter_map(|group| group.requester_id.clone()).map(|id| (id, Vec::new())).collect()
     }
 
+    /// Whether hosts are sorted again, for alternates, after all instances have a host.
+    fn sorts_again(&self) -> bool {
+        self.what.instances.len() > 1 && self.alternates() > 0
+    }
+
     /// The number of alternates for each instance.
     fn alternates(&self) -> usize {
         let wanted = self.what.options.scheduler.max_attempts.saturating_sub(1) as usize;
@@ -224,9 +263,8 @@ impl Selecting<'_> {
     /// Selects alternates. With several instances it sorts the hosts again, because the chosen ones
     /// have less free capacity now.
     fn selections(&mut self, mut sorted: Sorted) -> Result<Vec<Vec<Selection>>, SelectError> {
-        let last = self.chosen.len() - 1;
-        if last > 0 && self.alternates() > 0 {
-            sorted = self.sorted(last)?;
+        if self.sorts_again() {
+            sorted = self.sorted(self.chosen.len() - 1)?;
             self.look_for_alternates(&mut sorted);
         }
         Ok(self.pool(&sorted).selections(self.alternates()))

@@ -23,7 +23,7 @@ pub(crate) use as_one::{Plan, claim_as_one};
 pub use candidate::{AllocationCandidate, CandidateAllocations, ProviderAllocation};
 pub use chooser::Chooser;
 pub use claims::Claims;
-pub use destinations::{Decision, SelectDestinations};
+pub use destinations::{Decision, DecisionDetail, SelectDestinations};
 pub use error::SelectError;
 pub use index_claims::{Claimant, IndexClaims, RefusedClaim};
 pub(crate) use order::{HostOrder, LookAtAll, by_driver};

@@ -6,7 +6,7 @@ use berth_placement::kernel::{NOT_ASKED, NOTHING};
 use super::chance::any_host;
 use super::sorted::{By, sorted_by};
 use super::{Chooser, SelectError, Sorted};
-use crate::filters::{RequestState, Scene, Survivors};
+use crate::filters::{RequestState, Scene, Step, Survivors};
 use crate::hosts::{HostRow, HostTable};
 use crate::options::{Driver, Options};
 use crate::policy::Policy;
@@ -26,6 +26,9 @@ pub(crate) trait HostOrder {
         state: &mut RequestState,
         chooser: &mut dyn Chooser,
     ) -> Result<Sorted, SelectError>;
+
+    /// The number of hosts that each constraint removed, where `sort` did not count them.
+    fn removed(&mut self, scene: &Scene<'_>) -> Vec<(Step, usize)>;
 
     /// Appends the next best hosts to the known ones.
     fn extend(&mut self, scene: &Scene<'_>, state: &mut RequestState, sorted: &mut Sorted);
@@ -78,6 +81,10 @@ impl HostOrder for LookAtAll {
         let sorted = by_driver(by, scene, survivors, index, state, chooser)?;
         self.left = Some(sorted.rows.clone());
         Ok(sorted)
+    }
+
+    fn removed(&mut self, _: &Scene<'_>) -> Vec<(Step, usize)> {
+        Vec::new() // `sort` counts them
     }
 
     fn extend(&mut self, _: &Scene<'_>, _: &mut RequestState, _: &mut Sorted) {}

@@ -13,8 +13,8 @@ use crate::weighers::{Weighed, weigh};
 pub struct Sorted {
     /// The hosts; the first is the chosen one.
     pub rows: Vec<HostRow>,
-    /// Hosts removed by each constraint, in order.
-    pub removed: Vec<(Step, usize)>,
+    /// Hosts removed by each constraint, in order; none before they are counted.
+    pub removed: Option<Vec<(Step, usize)>>,
     /// Whether `rows` contains all hosts that pass; if not, it contains the best of them.
     pub complete: bool,
 }
@@ -66,7 +66,7 @@ pub(crate) fn sorted_by(
         }
         draw(&mut rows, options.host_subset_size, chooser);
     }
-    Ok(Sorted { rows, removed: outcome.removed, complete: true })
+    Ok(Sorted { rows, removed: Some(outcome.removed), complete: true })
 }
 
 /// Draws one of the first `subset` rows and moves it to the front.

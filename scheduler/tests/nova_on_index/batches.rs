@@ -7,7 +7,7 @@ use berth_placement::{ConsumerId, Owner, Timestamp};
 use berth_scheduler::filter_scheduler::{PreparedRequest, SelectionRequest};
 use berth_scheduler::hosts::HostRow;
 use berth_scheduler::request_spec::GroupPolicyKind;
-use berth_scheduler::select::{Claimant, Decision, IndexClaims, SelectError};
+use berth_scheduler::select::{Claimant, Decision, DecisionDetail, IndexClaims, SelectError};
 use berth_scheduler::{Options, RequestSpec};
 use uuid::Uuid;
 
@@ -28,7 +28,13 @@ fn claimant() -> Claimant {
 }
 
 const fn wanted(instances: &[ConsumerId]) -> SelectionRequest<'_> {
-    SelectionRequest { instances, alternates: false, each_alone: true, now: NOW }
+    SelectionRequest {
+        instances,
+        alternates: false,
+        each_alone: true,
+        detail: DecisionDetail::Full,
+        now: NOW,
+    }
 }
 
 fn chosen(decision: &Decision) -> Vec<HostRow> {

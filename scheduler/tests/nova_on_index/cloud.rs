@@ -10,7 +10,9 @@ use berth_scheduler::hosts::HostTable;
 use berth_scheduler::placement_query::{
     CandidateExtent, ComputeNode, HostCandidates, PlacementQuery, PrefilterFacts, QueryError, placement_query,
 };
-use berth_scheduler::select::{AllocationCandidate, Chooser, Claimant, Claims, Decision, IndexClaims};
+use berth_scheduler::select::{
+    AllocationCandidate, Chooser, Claimant, Claims, Decision, DecisionDetail, IndexClaims,
+};
 use berth_scheduler::{Options, RequestSpec, SelectDestinations};
 
 use crate::fleet::Fleet;
@@ -99,7 +101,13 @@ impl ShortWay {
         rival: &mut dyn FnMut(&Index, &AllocationCandidate),
     ) -> Decision {
         let mut claims = Contested::new(&self.index, rival);
-        let wanted = SelectionRequest { instances, alternates: true, each_alone: false, now: NOW };
+        let wanted = SelectionRequest {
+            instances,
+            alternates: true,
+            each_alone: false,
+            detail: DecisionDetail::Full,
+            now: NOW,
+        };
         self.scheduler.select(prepared, wanted, &mut claims, &mut Last)
     }
 }
