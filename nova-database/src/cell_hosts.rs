@@ -21,7 +21,7 @@ const CLOCK_DIFFERENCE: i64 = 30_000_000;
 pub(crate) const BUCKET: i64 = 128;
 
 /// Counts and sums of a bucket, as the database computed them.
-pub(crate) type BucketSums = TextRow;
+pub(crate) type BucketSums = String;
 
 /// What the services of a cell are.
 #[derive(Debug)]
@@ -56,8 +56,8 @@ pub(crate) struct CellRead {
     pub(crate) services: ServicesRead,
     /// The buckets whose sums are others than before.
     pub(crate) buckets: Vec<BucketRead>,
-    /// The compute nodes that are new or have changed, with their values as read.
-    pub(crate) nodes: Vec<(TextRow, NodeRow)>,
+    /// The compute nodes that are new or have changed, with the digests of their rows.
+    pub(crate) nodes: Vec<(String, NodeRow)>,
     /// The compute nodes that were read again and are the same.
     pub(crate) same: Vec<i64>,
     /// The compute nodes whose rows make no sense.
@@ -90,7 +90,7 @@ pub(crate) struct CellHosts {
 struct Unsettled {
     /// When its time was observed first, microseconds since 1970.
     observed: i64,
-    values: TextRow,
+    digest: String,
 }
 
 impl CellHosts {
@@ -106,19 +106,23 @@ impl CellHosts {
         changed.map(|(first, _)| *first).chain(gone.copied()).collect()
     }
 
-    /// The compute nodes that have to be read again, given number and `updated_at` of those that
-    /// buckets with changes have.
+    /// The compute nodes whose times are others than before, given number and `updated_at` of those
+    /// that buckets with changes have.
     pub(crate) fn outdated(&self, listed: &[(i64, Option<String>)]) -> BTreeSet<i64> {
         let is_known = |(id, updated_at): &&(i64, Option<String>)| {
             self.nodes.get(id).is_some_and(|node| node.updated_at == *updated_at)
         };
-        let changed = listed.iter().filter(|row| !is_known(row)).map(|(id, _)| *id);
-        changed.chain(self.unsettled.keys().copied()).collect()
+        listed.iter().filter(|row| !is_known(row)).map(|(id, _)| *id).collect()
     }
 
-    /// Whether a row that is read again has the same values.
-    pub(crate) fn is_same(&self, id: i64, values: &TextRow) -> bool {
-        self.unsettled.get(&id).is_some_and(|row| row.values == *values)
+    /// The compute nodes whose digests have to be compared: their times say too little.
+    pub(crate) fn unsettled(&self) -> Vec<i64> {
+        self.unsettled.keys().copied().collect()
+    }
+
+    /// Whether the row has the same values as when it was read.
+    pub(crate) fn is_same(&self, id: i64, digest: &str) -> bool {
+        self.unsettled.get(&id).is_some_and(|row| row.digest == digest)
     }
 
     /// Puts these services in the place of those of before; names the hosts whose status is another
@@ -134,7 +138,7 @@ impl CellHosts {
             ServicesRead::All(rows) => (rows, true),
             ServicesRead::Same(rows) => (rows, false),
         };
-        let mut statuses: BTreeMap<String, ServiceStatus> =
+        let statuses: BTreeMap<String, ServiceStatus> =
             rows.into_iter().map(|row| (row.host.clone(), row.status(now, down_after))).collect();
         if !is_all {
             // Those that were unavailable and are not named are available again.
@@ -158,7 +162,8 @@ impl CellHosts {
                 None => is_other = true,
             }
         }
-        self.services.append(&mut statuses);
+        // `append` would build the map of all services again.
+        self.services.extend(statuses);
         self.summary = Some(summary);
         is_other
     }
@@ -193,14 +198,14 @@ impl CellHosts {
     }
 
     /// Puts a node in the place of what was known of it; returns whether it was known.
-    pub(crate) fn put(&mut self, values: TextRow, node: NodeRow, began: i64) -> bool {
+    pub(crate) fn put(&mut self, digest: String, node: NodeRow, began: i64) -> bool {
         let id = node.id;
         let observed = self.unsettled.get(&id).map(|row| row.observed);
         let before = self.forget(id);
         let is_new = before.as_ref().is_none_or(|before| before.updated_at != node.updated_at);
         let observed = observed.filter(|_| !is_new).unwrap_or(began);
         if !is_settled(node.updated_at.as_deref(), observed, began) {
-            self.unsettled.insert(id, Unsettled { observed, values });
+            self.unsettled.insert(id, Unsettled { observed, digest });
         }
         self.of_host.entry(node.record.host.clone()).or_default().insert(id);
         self.nodes.insert(id, node);
@@ -253,11 +258,15 @@ mod tests {
     }
 
     fn put(known: &mut CellHosts, values: &TextRow, began: i64) {
-        known.put(values.clone(), NodeRow::read(values, "cell").expect("reads"), began);
+        known.put(digest(values), NodeRow::read(values, "cell").expect("reads"), began);
+    }
+
+    fn digest(values: &TextRow) -> String {
+        format!("{values:?}")
     }
 
     fn sums(buckets: &[i64]) -> BTreeMap<i64, BucketSums> {
-        buckets.iter().map(|first| (*first, vec![Some(first.to_string()), Some("1".to_owned())])).collect()
+        buckets.iter().map(|first| (*first, format!("{first} 1"))).collect()
     }
 
     fn written() -> i64 {
@@ -269,7 +278,7 @@ mod tests {
         let mut known = known(written());
         assert_eq!(known.changed_buckets(&sums(&[0, BUCKET])), [0_i64; 0]);
         let mut other = sums(&[0]);
-        other.insert(2 * BUCKET, vec![None]);
+        other.insert(2 * BUCKET, String::new());
         assert_eq!(known.changed_buckets(&other), [2 * BUCKET, BUCKET]);
         let gone = BucketRead { first: BUCKET, sums: None, ids: BTreeSet::new() };
         assert!(known.apply_buckets(vec![gone]));
@@ -283,17 +292,19 @@ mod tests {
     fn rows_are_read_until_their_second_was_over_when_they_were_read() {
         let mut known = known(written() + 500_000);
         let listed = |time: &str| vec![(1, Some(time.to_owned()))];
-        assert_eq!(known.outdated(&listed(WRITTEN)), [1, BUCKET].into(), "however much later");
+        assert_eq!(known.outdated(&listed(WRITTEN)), BTreeSet::new());
+        assert_eq!(known.unsettled(), [1, BUCKET], "however much later");
         // The first is the same, the other was written again.
         let mut again = row(BUCKET, "c");
-        assert!(known.is_same(1, &row(1, "c")) && known.is_same(BUCKET, &again));
+        assert!(known.is_same(1, &digest(&row(1, "c"))) && known.is_same(BUCKET, &digest(&again)));
         again[5] = Some("11".to_owned());
-        assert!(!known.is_same(BUCKET, &again));
+        assert!(!known.is_same(BUCKET, &digest(&again)));
         let later = written() + 500_000 + SETTLED;
         known.confirm(&[1], later - 1);
-        assert_eq!(known.outdated(&[]).len(), 2, "too early");
+        assert_eq!(known.unsettled().len(), 2, "too early");
         known.confirm(&[1], later);
         put(&mut known, &again, later);
+        assert_eq!(known.unsettled(), [0_i64; 0]);
         assert_eq!(known.outdated(&listed(WRITTEN)), BTreeSet::new());
         assert_eq!(known.outdated(&listed("2026-11-30 01:35:13")), [1].into());
         assert_eq!(known.nodes[&BUCKET].record.vcpus, 11);
@@ -302,6 +313,6 @@ mod tests {
     #[test]
     fn rows_that_were_written_long_ago_are_read_once() {
         let known = known(written() + CLOCK_DIFFERENCE);
-        assert_eq!(known.outdated(&[]), BTreeSet::new());
+        assert_eq!(known.unsettled(), [0_i64; 0]);
     }
 }

@@ -3,11 +3,11 @@
 //! The work of a reading follows the changes, not the number of hosts. The database itself judges
 //! which services are down, and sums up the times at which compute nodes were written, a bucket of
 //! [`BUCKET`] rows at a time; rows are listed only where sums have changed, and read only where
-//! their own times have.
+//! their own times have. Rows that may be written again with the same time are compared by digests.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::cell_hosts::{BUCKET, BucketRead, BucketSums, CellRead, ServicesRead};
+use crate::cell_hosts::{BUCKET, BucketRead, BucketSums, CellHosts, CellRead, ServicesRead};
 use crate::compute_node::{self, NodeRow};
 use crate::connection::Database;
 use crate::reader::{AT_ONCE, CellDatabase, DatabaseError, Reader};
@@ -22,11 +22,13 @@ impl Reader {
     pub(crate) async fn hosts_of(&self, cell: &CellDatabase, began: i64) -> Result<CellRead, DatabaseError> {
         let database = &cell.database;
         let services = self.services_of(cell, began);
-        let ((summary, oldest, services), sums) = tokio::try_join!(services, sums(database))?;
+        let unsettled = self.hosts.of_cell(&cell.cell.uuid, CellHosts::unsettled);
+        let ((summary, oldest, services), sums, digests) =
+            tokio::try_join!(services, sums(database), digests(database, &unsettled))?;
         let changed = self.hosts.of_cell(&cell.cell.uuid, |known| known.changed_buckets(&sums));
         let listed = listed(database, &changed).await?;
         ReadStatistics::add(&self.statistics.listed, listed.len());
-        let outdated = self.hosts.of_cell(&cell.cell.uuid, |known| known.outdated(&listed));
+        let mut outdated = self.hosts.of_cell(&cell.cell.uuid, |known| known.outdated(&listed));
         let mut buckets: BTreeMap<i64, BucketRead> = changed
             .into_iter()
             .map(|first| (first, BucketRead { first, sums: sums.get(&first).cloned(), ids: BTreeSet::new() }))
@@ -37,7 +39,14 @@ impl Reader {
             }
         }
         let buckets = buckets.into_values().collect();
-        let (nodes, same, unreadable) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut same, nodes, unreadable) = (Vec::new(), Vec::new(), Vec::new());
+        for (id, digest) in digests {
+            if !self.hosts.of_cell(&cell.cell.uuid, |known| known.is_same(id, &digest)) {
+                outdated.insert(id);
+            } else if !outdated.contains(&id) {
+                same.push(id);
+            }
+        }
         let mut read = CellRead { began, summary, oldest, services, buckets, nodes, same, unreadable };
         let outdated: Vec<i64> = outdated.into_iter().collect();
         for chunk in outdated.chunks(AT_ONCE) {
@@ -57,10 +66,9 @@ impl Reader {
         let compute = format!("{} = 'nova-compute' AND deleted = 0", database.quoted("binary"));
         let summary = format!("SELECT COUNT(*), MAX(id), MIN(version) FROM services WHERE {compute}");
         let select = format!("SELECT {} FROM services WHERE {compute}", list(service::COLUMNS));
-        let epoch = |time: &str| database.epoch(time);
-        let unavailable = service::unavailable(epoch, began, self.hosts.down_after());
+        let unavailable = service::unavailable(began, self.hosts.down_after());
         let some = format!("{select} AND {unavailable}");
-        let (summary, mut rows) = tokio::try_join!(database.rows(&summary), database.rows(&some))?;
+        let [summary, mut rows] = database.results([&summary, &some]).await?;
         let summary = summary.into_iter().next().unwrap_or_default();
         let oldest = Row::new("services", SUMMARY, &summary).integer("oldest")?;
         let are_known = self.hosts.of_cell(&cell.cell.uuid, |known| known.has_services(&summary));
@@ -81,22 +89,18 @@ impl Reader {
         read: &mut CellRead,
     ) -> Result<(), DatabaseError> {
         let uuid = &cell.cell.uuid;
-        let numbers: Vec<String> = ids.iter().map(ToString::to_string).collect();
         let sql = format!(
-            "SELECT {} FROM compute_nodes WHERE deleted = 0 AND id IN ({})",
+            "SELECT {}, {} FROM compute_nodes WHERE deleted = 0 AND id IN ({})",
             list(compute_node::COLUMNS),
-            numbers.join(", ")
+            compute_node::digest(),
+            numbers(ids)
         );
         let rows = cell.database.rows(&sql).await?;
         ReadStatistics::add(&self.statistics.compute_nodes, rows.len());
-        for values in rows {
-            let id = number(&values)?;
-            if self.hosts.of_cell(uuid, |known| known.is_same(id, &values)) {
-                read.same.push(id);
-                continue;
-            }
+        for mut values in rows {
+            let (digest, id) = (values.pop().flatten().unwrap_or_default(), number(&values)?);
             match NodeRow::read(&values, uuid) {
-                Ok(node) => read.nodes.push((values, node)),
+                Ok(node) => read.nodes.push((digest, node)),
                 Err(error) => {
                     tracing::error!(cell = cell.cell.name, %error, node = ?values.get(4), "a compute node is left out");
                     read.unreadable.push(id);
@@ -111,13 +115,36 @@ impl Reader {
 /// added, deleted or written at another time: the second sum weighs the rows of a bucket
 /// differently, so that times that go forward and back do not cancel each other out.
 async fn sums(database: &Database) -> Result<BTreeMap<i64, BucketSums>, DatabaseError> {
-    let written = database.epoch("updated_at");
+    let written = database.ordinal("updated_at");
     let sql = format!(
         "SELECT id - id % {BUCKET} AS bucket, COUNT(*), MAX(id), COUNT(updated_at), SUM({written}), \
          SUM({written} * (id % {BUCKET} + 1)) FROM compute_nodes WHERE deleted = 0 GROUP BY bucket"
     );
-    let rows = database.rows(&sql).await?;
-    Ok(rows.into_iter().map(|row| Ok((number(&row)?, row))).collect::<Result<_, InvalidRow>>()?)
+    let rows = database.summaries(&sql).await?;
+    let keyed = rows.into_iter().map(|(bucket, sums)| Ok((number(&vec![bucket])?, sums)));
+    Ok(keyed.collect::<Result<_, InvalidRow>>()?)
+}
+
+/// Number and digest of these compute nodes.
+async fn digests(database: &Database, ids: &[i64]) -> Result<Vec<(i64, String)>, DatabaseError> {
+    let mut digests = Vec::with_capacity(ids.len());
+    for chunk in ids.chunks(AT_ONCE) {
+        let sql = format!(
+            "SELECT id, {} FROM compute_nodes WHERE deleted = 0 AND id IN ({})",
+            compute_node::digest(),
+            numbers(chunk)
+        );
+        for (id, digest) in database.summaries(&sql).await? {
+            // A summary ends with a blank.
+            digests.push((number(&vec![id])?, digest.trim_end().to_owned()));
+        }
+    }
+    Ok(digests)
+}
+
+/// Numbers as a list of SQL.
+fn numbers(ids: &[i64]) -> String {
+    ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Number and time of the compute nodes of these buckets.

@@ -41,6 +41,12 @@ pub(crate) const COLUMNS: &[&str] = &[
     "disk_allocation_ratio",
 ];
 
+/// What the database computes of these columns of a row: another text if one of them is another.
+pub(crate) fn digest() -> String {
+    let columns = COLUMNS.iter().map(|column| format!("{column} IS NULL, {column}"));
+    format!("MD5(CONCAT_WS(',', {}))", columns.collect::<Vec<_>>().join(", "))
+}
+
 /// A compute node as it was read.
 #[derive(Debug, Clone)]
 pub(crate) struct NodeRow {

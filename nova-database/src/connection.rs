@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use futures_lite::{Stream, StreamExt as _};
 use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions, MySqlRow, MySqlSslMode};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow, PgSslMode};
-use sqlx::{AssertSqlSafe, MySqlPool, PgPool, Row as _};
+use sqlx::{AssertSqlSafe, Either, MySqlPool, PgPool, Row as _};
 
 use crate::row::TextRow;
 use crate::url::{DatabaseUrl, Kind};
@@ -72,10 +73,47 @@ impl Database {
         }
     }
 
+    /// A time as a number that grows with it, the cheapest one that the server can compute. Sums
+    /// of those of [`crate::cell_hosts::BUCKET`] rows, each times as much, are exact.
+    pub(crate) fn ordinal(&self, time: &str) -> String {
+        match self.pool {
+            // The digits of year to second, from the year 2000 on: a third of the time of an epoch.
+            Pool::MySql(_) => format!("({time} * 1e0 - 2e13)"),
+            Pool::Postgres(_) => format!("FLOOR(EXTRACT(EPOCH FROM {time}))::float8"),
+        }
+    }
+
     /// The rows of a query. A connection that was lost meanwhile is replaced once.
     pub(crate) async fn rows(&self, sql: &str) -> Result<Vec<TextRow>, DatabaseQueryError> {
-        match self.try_rows(sql).await {
-            Err(sqlx::Error::Io(_) | sqlx::Error::Protocol(_)) => self.try_rows(sql).await,
+        let [rows] = self.results([sql]).await?;
+        Ok(rows)
+    }
+
+    /// The rows of each of some queries, which are sent together. A connection that was lost
+    /// meanwhile is replaced once.
+    pub(crate) async fn results<const N: usize>(
+        &self,
+        queries: [&str; N],
+    ) -> Result<[Vec<TextRow>; N], DatabaseQueryError> {
+        self.try_twice(&queries.join("; "), (mysql_row, postgres_row)).await
+    }
+
+    /// The first column of each row, and all others as one text.
+    pub(crate) async fn summaries(
+        &self,
+        sql: &str,
+    ) -> Result<Vec<(Option<String>, String)>, DatabaseQueryError> {
+        let [rows] = self.try_twice(sql, (mysql_summary, postgres_summary)).await?;
+        Ok(rows)
+    }
+
+    async fn try_twice<T, const N: usize>(
+        &self,
+        sql: &str,
+        read: (ReadRow<MySqlRow, T>, ReadRow<PgRow, T>),
+    ) -> Result<[Vec<T>; N], DatabaseQueryError> {
+        match self.try_results(sql, read).await {
+            Err(sqlx::Error::Io(_) | sqlx::Error::Protocol(_)) => self.try_results(sql, read).await,
             other => other,
         }
         .map_err(|problem| self.failed(problem))
@@ -86,12 +124,16 @@ impl Database {
         Ok(self.rows(sql).await?.into_iter().next().and_then(|row| row.into_iter().next()).flatten())
     }
 
-    // Every text that gets here is made of constants, numbers and UUIDs.
-    async fn try_rows(&self, sql: &str) -> Result<Vec<TextRow>, sqlx::Error> {
+    // Every text that gets here is made of constants, numbers, times and UUIDs.
+    async fn try_results<T, const N: usize>(
+        &self,
+        sql: &str,
+        read: (ReadRow<MySqlRow, T>, ReadRow<PgRow, T>),
+    ) -> Result<[Vec<T>; N], sqlx::Error> {
         let query = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
         match &self.pool {
-            Pool::MySql(pool) => query.fetch_all(pool).await?.iter().map(mysql_row).collect(),
-            Pool::Postgres(pool) => query.fetch_all(pool).await?.iter().map(postgres_row).collect(),
+            Pool::MySql(pool) => collect(query.fetch_many(pool), read.0).await,
+            Pool::Postgres(pool) => collect(query.fetch_many(pool), read.1).await,
         }
     }
 
@@ -129,12 +171,51 @@ fn numbered(sql: &str) -> String {
     parts.enumerate().fold(first, |sql, (at, part)| format!("{sql}${}{part}", at + 1))
 }
 
+type ReadRow<R, T> = fn(&R) -> Result<T, sqlx::Error>;
+
+/// The rows of each of `N` queries: the end of one is announced before the rows of the next.
+async fn collect<Q, R, T, const N: usize>(
+    mut results: impl Stream<Item = Result<Either<Q, R>, sqlx::Error>> + Unpin,
+    read: ReadRow<R, T>,
+) -> Result<[Vec<T>; N], sqlx::Error> {
+    let (mut of_queries, mut at) = ([const { Vec::new() }; N], 0);
+    while let Some(next) = results.try_next().await? {
+        match next {
+            Either::Left(_) => at += 1,
+            Either::Right(row) if at < N => of_queries[at].push(read(&row)?),
+            Either::Right(_) => return Err(sqlx::Error::Protocol("rows of no query".to_owned())),
+        }
+    }
+    Ok(of_queries)
+}
+
 fn mysql_row(row: &MySqlRow) -> Result<TextRow, sqlx::Error> {
     (0..row.len()).map(|at| row.try_get_unchecked(at)).collect()
 }
 
 fn postgres_row(row: &PgRow) -> Result<TextRow, sqlx::Error> {
     (0..row.len()).map(|at| row.try_get_unchecked(at)).collect()
+}
+
+fn mysql_summary(row: &MySqlRow) -> Result<(Option<String>, String), sqlx::Error> {
+    summary(row.len(), |at| row.try_get_unchecked(at))
+}
+
+fn postgres_summary(row: &PgRow) -> Result<(Option<String>, String), sqlx::Error> {
+    summary(row.len(), |at| row.try_get_unchecked(at))
+}
+
+/// The first text, and all others in one: a text for each would be most of the work of a reading.
+fn summary<'r>(
+    columns: usize,
+    get: impl Fn(usize) -> Result<Option<&'r str>, sqlx::Error>,
+) -> Result<(Option<String>, String), sqlx::Error> {
+    let mut others = String::with_capacity(16 * columns);
+    for at in 1..columns {
+        others.push_str(get(at)?.unwrap_or("NULL"));
+        others.push(' ');
+    }
+    Ok((get(0)?.map(str::to_owned), others))
 }
 
 fn mysql(url: &DatabaseUrl) -> MySqlConnectOptions {

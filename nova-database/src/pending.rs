@@ -1,6 +1,6 @@
 //! Decisions that the rows of their hosts do not show yet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use berth_scheduler::hosts::HostRecord;
 
@@ -28,11 +28,14 @@ pub struct Pending {
 #[derive(Debug, Default)]
 pub(crate) struct PendingDecisions {
     of_host: BTreeMap<String, Vec<Pending>>,
+    /// When each decision was made, and its host, in order; those whose rows show them included.
+    in_order: VecDeque<(i64, String)>,
 }
 
 impl PendingDecisions {
     pub(crate) fn add(&mut self, host: &str, decision: Pending) {
         self.of_host.entry(host.to_owned()).or_default().push(decision);
+        self.in_order.push_back((decision.at, host.to_owned()));
     }
 
     /// How many decisions a host has.
@@ -51,17 +54,23 @@ impl PendingDecisions {
         }
     }
 
-    /// Forgets decisions that are too old; returns their hosts.
+    /// Forgets decisions that are too old, or that were made in the future of a clock that was set
+    /// back; returns their hosts.
     pub(crate) fn expire(&mut self, now: i64) -> Vec<String> {
+        let is_over = |at: i64| now.saturating_sub(at).saturating_abs() > EXPIRES;
         let mut expired = Vec::new();
-        self.of_host.retain(|host, decisions| {
+        while let Some((_, host)) = self.in_order.pop_front_if(|(at, _)| is_over(*at)) {
+            let Some(decisions) = self.of_host.get_mut(&host) else { continue };
             let before = decisions.len();
-            decisions.retain(|decision| now.saturating_sub(decision.at) <= EXPIRES);
-            if decisions.len() != before {
-                expired.push(host.clone());
+            decisions.retain(|decision| !is_over(decision.at));
+            let is_changed = decisions.len() != before;
+            if decisions.is_empty() {
+                self.of_host.remove(&host);
             }
-            !decisions.is_empty()
-        });
+            if is_changed {
+                expired.push(host);
+            }
+        }
         expired
     }
 
@@ -78,5 +87,38 @@ impl PendingDecisions {
             add_to_stat(&mut record.stats, "num_instances", 1);
             add_to_stat(&mut record.stats, "io_workload", 1);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(at: i64) -> Pending {
+        Pending { vcpus: 1, memory_mb: 1, disk_gb: 1, at }
+    }
+
+    #[test]
+    fn decisions_expire_one_after_the_other() {
+        let mut pending = PendingDecisions::default();
+        for (host, decided) in [("a", 0), ("b", 10), ("a", 20)] {
+            pending.add(host, at(decided));
+        }
+        assert_eq!(pending.expire(EXPIRES), [""; 0]);
+        assert_eq!(pending.expire(EXPIRES + 11), ["a", "b"]);
+        assert_eq!((pending.count("a"), pending.count("b")), (1, 0));
+        pending.settle("a", 20);
+        assert_eq!(pending.expire(EXPIRES + 21), [""; 0], "its row shows it: nothing changes");
+        assert!(pending.of_host.is_empty() && pending.in_order.is_empty());
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_keeps_no_decision() {
+        let mut pending = PendingDecisions::default();
+        pending.add("a", at(10 * EXPIRES));
+        pending.add("a", at(1));
+        assert_eq!(pending.expire(2), ["a"]);
+        assert_eq!(pending.count("a"), 1);
+        assert_eq!(pending.expire(EXPIRES + 2), ["a"]);
     }
 }
