@@ -54,7 +54,7 @@ impl Engine {
         match self {
             Self::Index { ledger, decisions } => {
                 // A decision takes microseconds; after a change of the layout, some milliseconds.
-                tokio::task::block_in_place(|| on_index(&**ledger, decisions, hosts, asked, explanations))
+                on_index(&**ledger, decisions, hosts, asked, explanations)
             }
             Self::Remote(remote) => (remote.decide(hosts, asked).await, None),
         }
@@ -65,7 +65,7 @@ impl Engine {
         match self {
             Self::Index { ledger, decisions } => {
                 let index = ledger.index().ok()?;
-                Some(tokio::task::block_in_place(|| look_on_index(index, decisions, hosts, asked)))
+                Some(look_on_index(index, decisions, hosts, asked))
             }
             Self::Remote(remote) => {
                 let DryDecision { decided, weights } = remote.look(hosts, asked).await;

@@ -9,7 +9,8 @@ use anyhow::{Context, Result};
 use berth_nova_scheduler::{ClaimLedger, NovaScheduler, NovaSettings, Outcome, RequestSummary};
 use berth_placement::Index;
 use berth_server::{HealthCheck, RequestLog, ServedRequest, Service, Subsystem};
-use tokio::sync::watch;
+use tokio::runtime::Builder;
+use tokio::sync::{oneshot, watch};
 
 use crate::config::{ServeSettings, nova_settings};
 
@@ -76,6 +77,9 @@ pub(super) fn settings(settings: &ServeSettings, data: Option<&Path>) -> Result<
 }
 
 /// Serves Nova until `stop` turns true; not at all without settings.
+///
+/// On a thread of its own: a request passes between bus, databases, decision and store a dozen
+/// times, and waking another thread each time would take more than the work itself.
 pub(super) async fn serve(
     settings: Option<NovaSettings>,
     service: Arc<Service>,
@@ -87,7 +91,14 @@ pub(super) async fn serve(
     let shown = Arc::new(Shown(Arc::clone(&scheduler)));
     service.show_requests(Arc::clone(&shown) as Arc<dyn RequestLog>);
     service.show_subsystem(shown);
-    scheduler.run(stop).await.context("serve.nova_conf")
+    let run = move || {
+        let runtime = Builder::new_current_thread().enable_all().build().context("cannot start the bus")?;
+        runtime.block_on(scheduler.run(stop)).context("serve.nova_conf")
+    };
+    let (sender, outcome) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("nova".to_owned());
+    thread.spawn(move || drop(sender.send(run()))).context("cannot start the bus")?;
+    outcome.await.context("the bus has failed")?
 }
 
 /// Microseconds since 1970.
