@@ -20,7 +20,10 @@ pub(crate) fn write(out: &Path, answer: &Answer, provenance: &Provenance) -> Res
 
 /// Writes the page and the answer.
 pub(crate) fn write_report(out: &Path, answer: &Answer, provenance: &Provenance) -> Result<()> {
-    output::write_file(&out.join("report.html"), &html(answer, provenance))?;
+    output::write_file(
+        &out.join("report.html"),
+        &html(answer, provenance).context("cannot draw the report")?,
+    )?;
     let document =
         serde_json::to_string_pretty(&document(answer, provenance)).context("cannot write JSON")?;
     output::write_file(&out.join("answer.json"), &(document + "\n"))

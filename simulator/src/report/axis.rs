@@ -14,8 +14,8 @@ const SQUEEZED: f64 = 40.0;
 
 /// The unit of the time axis.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct TimeUnit {
-    pub(super) name: &'static str,
+pub(crate) struct TimeUnit {
+    name: &'static str,
     microseconds: f64,
     /// Usual distances between ticks; above them, powers of ten.
     steps: &'static [f64],
@@ -33,7 +33,7 @@ const DAYS: TimeUnit =
 
 impl TimeUnit {
     /// The unit for a run of this length.
-    pub(super) fn for_span(span_us: u64) -> Self {
+    pub(crate) fn for_span(span_us: u64) -> Self {
         match span_us / 1_000_000 {
             0..=120 => SECONDS,
             121..=7_200 => MINUTES,
@@ -42,54 +42,67 @@ impl TimeUnit {
         }
     }
 
+    /// Its name, in the plural.
+    pub(crate) const fn name(self) -> &'static str {
+        self.name
+    }
+
     /// A time since the start in this unit.
-    pub(super) fn of(self, microseconds: u64) -> f64 {
+    pub(crate) fn of(self, microseconds: u64) -> f64 {
         microseconds as f64 / self.microseconds
     }
 }
 
 /// The quantity of a chart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Measure {
+pub(crate) enum Measure {
     Percent,
     Count,
 }
 
-/// An axis from 0 to its end.
+/// An axis from its start, mostly 0, to its end.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Axis {
-    pub(super) end: f64,
-    pub(super) step: f64,
+pub(crate) struct Axis {
+    start: f64,
+    end: f64,
+    step: f64,
 }
 
 impl Axis {
     /// An axis that ends with the run.
-    pub(super) fn time(unit: TimeUnit, end: f64) -> Self {
+    pub(crate) fn time(unit: TimeUnit, end: f64) -> Self {
         let expected = unit.steps.iter().copied().find(|step| end <= step * TIME_STEPS);
-        Self { end, step: expected.unwrap_or_else(|| round_step(end, 10.0, TIME_STEPS)) }
+        Self { start: 0.0, end, step: expected.unwrap_or_else(|| round_step(end, 10.0, TIME_STEPS)) }
     }
 
     /// An axis that ends with the first tick at or above the largest value.
-    pub(super) fn value(measure: Measure, largest: f64) -> Self {
+    pub(crate) fn value(measure: Measure, largest: f64) -> Self {
         let (least, largest) = match measure {
             Measure::Percent if largest > SQUEEZED && largest <= 100.0 => {
-                return Self { end: 100.0, step: 20.0 };
+                return Self { start: 0.0, end: 100.0, step: 20.0 };
             }
             Measure::Percent => (0.001, largest),
             Measure::Count => (1.0, largest),
         };
         let step = round_step(largest, least, VALUE_STEPS);
-        Self { end: (largest / step).ceil().max(1.0) * step, step }
+        Self { start: 0.0, end: (largest / step).ceil().max(1.0) * step, step }
     }
 
-    pub(super) fn ticks(&self) -> Vec<f64> {
+    /// An axis of whole numbers around values that may all be far from 0.
+    pub(crate) fn around(low: f64, high: f64) -> Self {
+        let step = round_step(high - low, 1.0, TIME_STEPS);
+        let start = (low / step).floor() * step;
+        Self { start, end: ((high / step).ceil() * step).max(start + step), step }
+    }
+
+    fn ticks(&self) -> Vec<f64> {
         // Half a thousandth of a step compensates for the rounding of the division.
-        let steps = (self.end / self.step + 0.000_5).floor() as u32;
-        (0..=steps).map(|number| f64::from(number) * self.step).collect()
+        let steps = ((self.end - self.start) / self.step + 0.000_5).floor() as u32;
+        (0..=steps).map(|number| self.start + f64::from(number) * self.step).collect()
     }
 
     /// A tick's label, with only the digits that this axis needs.
-    pub(super) fn label(&self, value: f64) -> String {
+    fn label(&self, value: f64) -> String {
         let (divisor, suffix) = match self.step {
             step if step >= 1e9 => (1e9, "G"),
             step if step >= 1e6 => (1e6, "M"),
@@ -114,7 +127,8 @@ impl Ranged for Axis {
     type ValueType = f64;
 
     fn map(&self, value: &f64, (from, to): (i32, i32)) -> i32 {
-        from + (value / self.end * f64::from(to - from)).round() as i32
+        let share = (value - self.start) / (self.end - self.start);
+        from + (share * f64::from(to - from)).round() as i32
     }
 
     fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
@@ -122,7 +136,7 @@ impl Ranged for Axis {
     }
 
     fn range(&self) -> Range<f64> {
-        0.0..self.end
+        self.start..self.end
     }
 }
 
@@ -153,7 +167,7 @@ mod tests {
 
     #[test]
     fn the_span_chooses_the_unit_of_time() {
-        let unit = |span| TimeUnit::for_span(span).name;
+        let unit = |span| TimeUnit::for_span(span).name();
         assert_eq!(
             [0, DAY / 48, DAY / 2, 3 * DAY, 4 * DAY, u64::MAX].map(unit),
             ["seconds", "minutes", "hours", "hours", "days", "days"]
@@ -178,6 +192,13 @@ mod tests {
         assert_eq!(Axis::value(Measure::Percent, 3.2).ticks(), [0.0, 1.0, 2.0, 3.0, 4.0]);
         assert_eq!(Axis::value(Measure::Count, 0.0).ticks(), [0.0, 1.0]);
         assert_eq!(Axis::value(Measure::Count, 1000.0).ticks().last(), Some(&1000.0));
+    }
+
+    #[test]
+    fn an_axis_of_hosts_begins_near_the_first() {
+        assert_eq!(Axis::around(1_180.0, 1_367.0).ticks(), [1150.0, 1200.0, 1250.0, 1300.0, 1350.0, 1400.0]);
+        assert_eq!(Axis::around(3.0, 3.0).ticks(), [3.0, 4.0]);
+        assert_eq!(Axis::around(900.0, 1_250.0).map(&1_075.0, (0, 700)), 350);
     }
 
     #[test]

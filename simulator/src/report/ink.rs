@@ -11,7 +11,7 @@ use plotters::style::RGBColor;
 
 /// The purpose of a colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ink {
+pub(crate) enum Ink {
     First,
     Second,
     Third,
@@ -27,7 +27,7 @@ const ALL: [Ink; 8] =
 
 impl Ink {
     /// Its name in the style sheet.
-    pub(super) const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::First => "first",
             Self::Second => "second",
@@ -68,6 +68,11 @@ impl Ink {
         }
     }
 
+    /// The colour as an attribute of SVG.
+    pub(crate) fn hex(self) -> String {
+        format!("#{:06X}", self.light())
+    }
+
     /// The colour for drawing.
     pub(super) const fn color(self) -> RGBColor {
         let [_, red, green, blue] = self.light().to_be_bytes();
@@ -76,7 +81,7 @@ impl Ink {
 }
 
 /// The chart rules of the style sheet.
-pub(super) fn style() -> String {
+pub(crate) fn style() -> String {
     let mut css = String::new();
     let _ = writeln!(css, ":root{{{}}}", variables(Ink::light));
     let _ =

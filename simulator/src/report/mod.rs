@@ -2,15 +2,15 @@
 //!
 //! Both depend on the [`SimulationOutcome`] and the [`Heading`] alone, so the same run gives the
 //! same bytes. The page is one file without scripts or external links. `series` defines the charts,
-//! `chart` draws them, and `page` assembles the page.
+//! `chart` draws them, and `page` assembles the page. Reports of scenarios draw with the same code.
 
-mod axis;
-mod chart;
+pub(crate) mod axis;
+pub(crate) mod chart;
 pub(crate) mod format;
-mod ink;
+pub(crate) mod ink;
 mod json;
 mod page;
-mod series;
+pub(crate) mod series;
 mod summary;
 #[cfg(test)]
 mod tests;

@@ -150,5 +150,5 @@ fn description(chart: &Chart, timeline: &Timeline<'_>) -> String {
     let Chart { title, unit, .. } = chart;
     let lines: Vec<String> =
         chart.series.iter().map(|series| format!("{}: {}", series.name, series.note)).collect();
-    format!("Line chart of {title} ({unit}) over {}. {}.", timeline.unit.name, lines.join("; "))
+    format!("Line chart of {title} ({unit}) over {}. {}.", timeline.unit.name(), lines.join("; "))
 }

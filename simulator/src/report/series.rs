@@ -15,11 +15,11 @@ pub(super) const CLASSES: [(&str, Ink); 3] =
     [("vCPU", Ink::First), ("Memory", Ink::Second), ("Disk", Ink::Third)];
 
 /// A value at a time in units of the time axis; `None` where it is undefined.
-pub(super) type Point = (f64, Option<f64>);
+pub(crate) type Point = (f64, Option<f64>);
 
 /// The drawing style of a series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shape {
+pub(crate) enum Shape {
     Line,
     /// A line with the area below it.
     Area,
