@@ -18,9 +18,9 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use compact_str::{CompactString, ToCompactString, format_compact};
+use compact_str::{CompactString, ToCompactString};
 use parquet::basic::{Compression, Encoding};
-use parquet::column::reader::{ColumnReader, get_typed_column_reader};
+use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_typed_column_reader};
 use parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType, Int32Type, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
@@ -281,14 +281,18 @@ pub(crate) fn damaged(path: &Path, error: &ParquetError) -> TraceError {
     }
 }
 
+/// VMs that are read at a time: their columns stay in a cache.
+const BATCH: usize = 1 << 12;
+
 /// The VMs of a trace file.
 pub(crate) struct VmGroups {
     file: ParquetFile,
     columns: BTreeMap<String, usize>,
     labels: Vec<(usize, Label)>,
-    ids: Option<(CompactString, u64)>,
+    counter: Option<Counter>,
     next_group: usize,
-    group: std::vec::IntoIter<Vm>,
+    group: Option<Group>,
+    rows: Rows,
     read: u64,
     progress: ReadProgress,
 }
@@ -309,140 +313,313 @@ impl VmGroups {
         labels.extend(extra);
         labels.sort_by_key(|(at, _)| *at);
         let first = file.value(ID_FIRST).and_then(|first| first.parse().ok());
-        let ids = file.value(ID_PREFIX).zip(first).map(|(prefix, first)| (prefix.into(), first));
+        let counter = file.value(ID_PREFIX).zip(first).map(|(prefix, first)| Counter::new(&prefix, first));
         let rows = file.reader.metadata().file_metadata().num_rows();
         let progress = ReadProgress::new(rows.unsigned_abs(), Unit::Vms);
-        let group = Vec::new().into_iter();
-        Ok(Self { file, columns, labels, ids, next_group: 0, group, read: 0, progress })
+        let (group, rows) = (None, Rows::default());
+        Ok(Self { file, columns, labels, counter, next_group: 0, group, rows, read: 0, progress })
     }
 
     pub(crate) fn progress(&self) -> ReadProgress {
         self.progress.clone()
     }
 
-    fn read_group(&mut self) -> Result<Vec<Vm>, TraceError> {
-        let vms = self.vms_of(self.next_group).map_err(|error| damaged(&self.file.path, &error));
-        self.next_group += 1;
-        vms
+    /// Reads the next rows; returns whether there are any.
+    fn read_rows(&mut self) -> Result<bool, TraceError> {
+        while self.group.as_ref().is_none_or(|group| group.left == 0) {
+            if self.next_group >= self.file.reader.num_row_groups() {
+                return Ok(false);
+            }
+            let group = self.open(self.next_group).map_err(|error| damaged(&self.file.path, &error))?;
+            (self.group, self.next_group) = (Some(group), self.next_group + 1);
+        }
+        let Some(group) = &mut self.group else { return Ok(false) };
+        group.read(&mut self.rows).map_err(|error| damaged(&self.file.path, &error))?;
+        Ok(true)
     }
 
-    fn vms_of(&self, group: usize) -> Result<Vec<Vm>, ParquetError> {
+    fn open(&self, group: usize) -> Result<Group, ParquetError> {
         let group = self.file.reader.get_row_group(group)?;
-        let rows = usize::try_from(group.metadata().num_rows()).unwrap_or(0);
+        let left = usize::try_from(group.metadata().num_rows()).unwrap_or(0);
         let place = |name: &str| {
             let place = self.columns.get(name).copied();
             place.ok_or_else(|| ParquetError::General(format!("there is no column {name}")))
         };
         let reader = |at: usize| group.get_column_reader(at);
         let required = |name: &str| place(name).and_then(reader);
-        let ids = match self.ids {
-            Some(_) => Vec::new(),
-            None => required_values::<ByteArrayType>(required("vm_id")?, rows)?,
+        let optional = |name: &str| {
+            let at = place(name)?;
+            let statistics = group.metadata().column(at).statistics();
+            let nulls = statistics.and_then(|statistics| statistics.null_count_opt());
+            if nulls == Some(left as u64) { Ok(None) } else { reader(at).map(Some) }
         };
-        let arrivals = required_values::<Int64Type>(required("arrival_us")?, rows)?;
-        let departures = optional_values::<Int64Type>(required("departure_us")?, rows)?;
-        let vcpus = required_values::<Int32Type>(required("vcpus")?, rows)?;
-        let memory = required_values::<Int32Type>(required("memory_mb")?, rows)?;
-        let disk = required_values::<Int32Type>(required("disk_gb")?, rows)?;
-        let flavors = required_values::<ByteArrayType>(required("flavor")?, rows)?;
-        let batches = optional_values::<Int64Type>(required("batch")?, rows)?;
-        let (mut departures, mut batches) = (departures.into_iter(), batches.into_iter());
-        let mut vms = Vec::with_capacity(rows);
-        for row in 0..rows {
-            let id = match &self.ids {
-                Some((prefix, first)) => counted(prefix, first + self.read + row as u64),
-                None => CompactString::from_utf8_lossy(ids[row].data()),
-            };
-            vms.push(Vm {
-                id,
-                arrival: Micros(arrivals[row].cast_unsigned()),
-                departure: departures.next().flatten().map(|at| Micros(at.cast_unsigned())),
-                resources: Resources {
-                    vcpus: vcpus[row].cast_unsigned(),
-                    memory_mb: memory[row].cast_unsigned(),
-                    disk_gb: disk[row].cast_unsigned(),
-                },
-                flavor: CompactString::from_utf8_lossy(flavors[row].data()),
-                batch: batches.next().flatten().map(i64::cast_unsigned).and_then(BatchNumber::new),
-                demands: None,
-            });
-        }
-        for (at, label) in &self.labels {
-            Self::label(reader(*at)?, label, &mut vms)?;
-        }
-        Ok(vms)
+        let ids = if self.counter.is_some() { None } else { Some(required("vm_id")?) };
+        let labels = self.labels.iter().map(|(at, label)| Ok((reader(*at)?, label.clone())));
+        Ok(Group {
+            left,
+            ids: ids.map(get_typed_column_reader),
+            arrivals: get_typed_column_reader(required("arrival_us")?),
+            departures: optional("departure_us")?.map(get_typed_column_reader),
+            amounts: [required("vcpus")?, required("memory_mb")?, required("disk_gb")?]
+                .map(get_typed_column_reader),
+            flavors: get_typed_column_reader(required("flavor")?),
+            batches: optional("batch")?.map(get_typed_column_reader),
+            labels: labels.collect::<Result<_, ParquetError>>()?,
+        })
     }
-
-    fn label(column: ColumnReader, label: &Label, vms: &mut [Vm]) -> Result<(), ParquetError> {
-        if let Label::Count(_, _, set) = label {
-            for (vm, count) in vms.iter_mut().zip(optional_values::<Int32Type>(column, usize::MAX)?) {
-                if let Some(count) = count {
-                    set(vm.demands.get_or_insert_default(), count.cast_unsigned());
-                }
-            }
-            return Ok(());
-        }
-        for (vm, text) in vms.iter_mut().zip(optional_values::<ByteArrayType>(column, usize::MAX)?) {
-            let Some(text) = text else { continue };
-            let text = String::from_utf8_lossy(text.data());
-            let demands = vm.demands.get_or_insert_default();
-            match label {
-                Label::Text(_, _, set) => set(demands, &text),
-                Label::Extra(name) => demands.extra.push((name.clone(), text.as_ref().into())),
-                Label::Count(..) => {}
-            }
-        }
-        Ok(())
-    }
-}
-
-#[inline]
-fn counted(prefix: &CompactString, number: u64) -> CompactString {
-    if prefix.is_empty() { number.to_compact_string() } else { format_compact!("{prefix}{number}") }
-}
-
-fn required_values<T: DataType>(column: ColumnReader, rows: usize) -> Result<Vec<T::T>, ParquetError> {
-    let mut values = Vec::with_capacity(rows);
-    get_typed_column_reader::<T>(column).read_records(rows, None, None, &mut values)?;
-    if values.len() == rows {
-        Ok(values)
-    } else {
-        Err(ParquetError::General("a column ends early".to_owned()))
-    }
-}
-
-fn optional_values<T: DataType>(
-    column: ColumnReader,
-    rows: usize,
-) -> Result<Vec<Option<T::T>>, ParquetError> {
-    let (mut values, mut levels) = (Vec::new(), Vec::new());
-    get_typed_column_reader::<T>(column).read_records(rows, Some(&mut levels), None, &mut values)?;
-    let mut values = values.into_iter();
-    Ok(levels.iter().map(|&level| if level > 0 { values.next() } else { None }).collect())
 }
 
 impl Iterator for VmGroups {
     type Item = Result<Vm, TraceError>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            if let Some(vm) = self.group.next() {
-                self.read += 1;
-                if self.read.is_multiple_of(1024) {
-                    self.progress.set(self.read);
-                }
+            if let Some(vm) = self.rows.next(&mut self.counter) {
                 return Some(Ok(vm));
             }
-            if self.next_group >= self.file.reader.num_row_groups() {
-                self.progress.set(self.read);
-                return None;
-            }
-            match self.read_group() {
-                Ok(vms) => self.group = vms.into_iter(),
-                Err(error) => return Some(Err(error)),
+            self.read += self.rows.arrivals.len() as u64;
+            self.progress.set(self.read);
+            match self.read_rows() {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.rows = Rows::default();
+                    return None;
+                }
+                Err(error) => {
+                    self.rows = Rows::default();
+                    return Some(Err(error));
+                }
             }
         }
     }
+}
+
+/// A row group that is being read.
+struct Group {
+    /// Rows that were not read yet.
+    left: usize,
+    /// None where identifiers are counted.
+    ids: Option<ColumnReaderImpl<ByteArrayType>>,
+    arrivals: ColumnReaderImpl<Int64Type>,
+    /// None if no row has one.
+    departures: Option<ColumnReaderImpl<Int64Type>>,
+    amounts: [ColumnReaderImpl<Int32Type>; 3],
+    flavors: ColumnReaderImpl<ByteArrayType>,
+    batches: Option<ColumnReaderImpl<Int64Type>>,
+    labels: Vec<(ColumnReader, Label)>,
+}
+
+impl Group {
+    /// Replaces the rows by the next ones.
+    fn read(&mut self, rows: &mut Rows) -> Result<(), ParquetError> {
+        let len = self.left.min(BATCH);
+        self.left -= len;
+        rows.next = 0;
+        if let Some(ids) = &mut self.ids {
+            read_required(ids, len, &mut rows.ids)?;
+        }
+        read_required(&mut self.arrivals, len, &mut rows.arrivals)?;
+        rows.departures.read(self.departures.as_mut(), len)?;
+        for (column, amounts) in self.amounts.iter_mut().zip(&mut rows.amounts) {
+            read_required(column, len, amounts)?;
+        }
+        read_required(&mut self.flavors, len, &mut rows.flavors.rows)?;
+        rows.batches.read(self.batches.as_mut(), len)?;
+        rows.demands.clear();
+        for (column, label) in &mut self.labels {
+            rows.demands.resize(len, None);
+            read_label(column, label, &mut rows.demands)?;
+        }
+        Ok(())
+    }
+}
+
+fn read_label(
+    column: &mut ColumnReader,
+    label: &Label,
+    demands: &mut [Option<Box<Demands>>],
+) -> Result<(), ParquetError> {
+    match (column, label) {
+        (ColumnReader::Int32ColumnReader(column), Label::Count(_, _, set)) => {
+            let mut counts = Present::default();
+            counts.read(Some(column), demands.len())?;
+            for (row, demands) in demands.iter_mut().enumerate() {
+                if let Some(count) = counts.take(row) {
+                    set(demands.get_or_insert_default(), count.cast_unsigned());
+                }
+            }
+        }
+        (ColumnReader::ByteArrayColumnReader(column), label) => {
+            let mut texts = Present::default();
+            texts.read(Some(column), demands.len())?;
+            for (row, demands) in demands.iter_mut().enumerate() {
+                let Some(bytes) = texts.take(row) else { continue };
+                let (demands, value) = (demands.get_or_insert_default(), text(bytes.data()));
+                match label {
+                    Label::Text(_, _, set) => set(demands, &value),
+                    Label::Extra(name) => demands.extra.push((name.clone(), value)),
+                    Label::Count(..) => {}
+                }
+            }
+        }
+        (_, label) => {
+            let reason = format!("the column {} has another type", label.column());
+            return Err(ParquetError::General(reason));
+        }
+    }
+    Ok(())
+}
+
+/// The columns of some rows, from which one VM after the other is made.
+#[derive(Default)]
+struct Rows {
+    next: usize,
+    ids: Vec<ByteArray>,
+    arrivals: Vec<i64>,
+    departures: Present<i64>,
+    /// vCPUs, memory, disk.
+    amounts: [Vec<i32>; 3],
+    flavors: Flavors,
+    batches: Present<i64>,
+    /// Empty if no VM of the trace has any.
+    demands: Vec<Option<Box<Demands>>>,
+}
+
+impl Rows {
+    #[inline]
+    fn next(&mut self, counter: &mut Option<Counter>) -> Option<Vm> {
+        let row = self.next;
+        let arrival = *self.arrivals.get(row)?;
+        self.next += 1;
+        let [vcpus, memory_mb, disk_gb] = self.amounts.each_ref().map(|column| column[row].cast_unsigned());
+        Some(Vm {
+            id: match counter {
+                Some(counter) => counter.next(),
+                None => text(self.ids[row].data()),
+            },
+            arrival: Micros(arrival.cast_unsigned()),
+            departure: self.departures.take(row).map(|at| Micros(at.cast_unsigned())),
+            resources: Resources { vcpus, memory_mb, disk_gb },
+            flavor: self.flavors.get(row),
+            batch: self.batches.take(row).map(i64::cast_unsigned).and_then(BatchNumber::new),
+            demands: self.demands.get_mut(row).and_then(Option::take),
+        })
+    }
+}
+
+/// A text, in which other bytes than those of UTF-8 are replaced.
+#[inline]
+fn text(bytes: &[u8]) -> CompactString {
+    // `from_utf8_lossy` alone takes several times as long.
+    CompactString::from_utf8(bytes).unwrap_or_else(|_| CompactString::from_utf8_lossy(bytes))
+}
+
+/// The values of an optional column, in order of their rows.
+struct Present<T> {
+    /// 1 for a row with a value. Empty if no row has one.
+    levels: Vec<i16>,
+    values: Vec<T>,
+    /// How many were taken.
+    taken: usize,
+}
+
+impl<T> Default for Present<T> {
+    fn default() -> Self {
+        Self { levels: Vec::new(), values: Vec::new(), taken: 0 }
+    }
+}
+
+impl<T: Clone> Present<T> {
+    fn read<D: DataType<T = T>>(
+        &mut self,
+        column: Option<&mut ColumnReaderImpl<D>>,
+        rows: usize,
+    ) -> Result<(), ParquetError> {
+        self.levels.clear();
+        self.values.clear();
+        self.taken = 0;
+        if let Some(column) = column {
+            column.read_records(rows, Some(&mut self.levels), None, &mut self.values)?;
+        }
+        Ok(())
+    }
+
+    /// The value of the row. Rows are asked for one after the other.
+    #[inline]
+    fn take(&mut self, row: usize) -> Option<T> {
+        self.levels.get(row).filter(|level| **level > 0)?;
+        let value = self.values.get(self.taken).cloned();
+        self.taken += 1;
+        value
+    }
+}
+
+/// Identifiers of a prefix and a counter.
+struct Counter {
+    /// The next one.
+    text: Vec<u8>,
+    /// Where the number begins.
+    prefix: usize,
+}
+
+impl Counter {
+    fn new(prefix: &str, first: u64) -> Self {
+        Self { text: format!("{prefix}{first}").into_bytes(), prefix: prefix.len() }
+    }
+
+    #[inline]
+    fn next(&mut self) -> CompactString {
+        let id = text(&self.text);
+        for digit in self.text[self.prefix..].iter_mut().rev() {
+            if *digit < b'9' {
+                *digit += 1;
+                return id;
+            }
+            *digit = b'0';
+        }
+        self.text.insert(self.prefix, b'1');
+        id
+    }
+}
+
+/// The flavors of the rows: most are copies of a text that was made before.
+struct Flavors {
+    rows: Vec<ByteArray>,
+    /// By the address of their bytes, which equal flavors share in the dictionary of the file.
+    known: [CompactString; Self::KNOWN],
+}
+
+impl Default for Flavors {
+    fn default() -> Self {
+        Self { rows: Vec::new(), known: [const { CompactString::const_new("") }; Self::KNOWN] }
+    }
+}
+
+impl Flavors {
+    const KNOWN: usize = 64;
+
+    #[inline]
+    fn get(&mut self, row: usize) -> CompactString {
+        let bytes = self.rows[row].data();
+        let address = bytes.as_ptr().addr();
+        let known = &mut self.known[(address ^ address >> 6) % Self::KNOWN];
+        if bytes != known.as_bytes() {
+            *known = text(bytes);
+        }
+        known.clone()
+    }
+}
+
+/// Replaces the values by the next ones of a column in which every row has one.
+fn read_required<T: DataType>(
+    column: &mut ColumnReaderImpl<T>,
+    rows: usize,
+    values: &mut Vec<T::T>,
+) -> Result<(), ParquetError> {
+    values.clear();
+    column.read_records(rows, None, None, values)?;
+    if values.len() == rows { Ok(()) } else { Err(ParquetError::General("a column ends early".to_owned())) }
 }
 
 /// A column of [`write_table`].
