@@ -87,7 +87,7 @@ impl Index {
         let (rows, classes) = (topology.rows(), topology.classes().len());
         let mut allocated = vec![0_i64; rows * classes];
         self.consumers.for_each(|_, consumer| {
-            for allocation in &consumer.allocations {
+            for allocation in consumer.allocations() {
                 allocated[allocation.row.index() * classes + allocation.class.index()] +=
                     i64::from(allocation.amount);
             }

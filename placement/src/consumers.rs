@@ -11,6 +11,11 @@ use crate::groups::{ConsumerGroup, GroupId};
 use crate::ids::{ClassId, Row, Timestamp};
 use crate::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+mod entry;
+
+pub(crate) use entry::Entry;
+use entry::Key;
+
 /// The UUID of a consumer: an instance, or a migration that holds the allocations on the source
 /// host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,7 +58,7 @@ pub struct Owner {
     pub consumer_type: Option<Arc<str>>,
 }
 
-/// The entry of a consumer.
+/// A consumer, as readers and recorders get it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Consumer {
     /// Its allocations.
@@ -89,8 +94,7 @@ impl Consumer {
     }
 
     /// A consumer with these allocations and no other properties.
-    pub(crate) fn holding(allocations: &[Allocation]) -> Self {
-        let allocations = SmallVec::from_slice(allocations);
+    pub(crate) fn holding(allocations: Allocations) -> Self {
         Self::new(allocations, None, 1, Timestamp::default())
     }
 }
@@ -102,7 +106,7 @@ const SHARDS: usize = 128;
 const SHARDS: usize = 2;
 
 /// One shard of the table.
-pub(crate) type Shard = FxHashMap<ConsumerId, Consumer>;
+pub(crate) type Shard = FxHashMap<Key, Entry>;
 
 /// The sharded table of consumers. A shard is locked while its entries and the amounts they hold
 /// change. A caller that needs several shards locks them in ascending order ([`Self::lock`]).
@@ -124,18 +128,18 @@ impl Consumers {
         consumer: ConsumerId,
         reserve: impl FnOnce() -> Result<Consumer, E>,
     ) -> Option<Result<(), E>> {
-        use std::collections::hash_map::Entry;
-        match self.write(shard_of(consumer)).entry(consumer) {
-            Entry::Occupied(_) => None,
-            Entry::Vacant(entry) => Some(reserve().map(|consumer| {
-                entry.insert(consumer);
+        use std::collections::hash_map::Entry as Place;
+        match self.write(shard_of(consumer)).entry(consumer.into()) {
+            Place::Occupied(_) => None,
+            Place::Vacant(place) => Some(reserve().map(|consumer| {
+                place.insert(consumer.into());
             })),
         }
     }
 
     /// Returns what `read_entry` reads from the consumer's entry.
-    pub(crate) fn get<T>(&self, consumer: ConsumerId, read_entry: impl FnOnce(&Consumer) -> T) -> Option<T> {
-        self.read(shard_of(consumer)).get(&consumer).map(read_entry)
+    pub(crate) fn get<T>(&self, consumer: ConsumerId, read_entry: impl FnOnce(&Entry) -> T) -> Option<T> {
+        self.read(shard_of(consumer)).get(&consumer.into()).map(read_entry)
     }
 
     /// Locks the shards of all these consumers, so that other threads observe the changes as one.
@@ -156,11 +160,11 @@ impl Consumers {
     }
 
     /// Visits every consumer, in no particular order.
-    pub(crate) fn for_each(&self, mut visit: impl FnMut(ConsumerId, &Consumer)) {
+    pub(crate) fn for_each(&self, mut visit: impl FnMut(ConsumerId, &Entry)) {
         for shard in 0..SHARDS {
             #[expect(clippy::iter_over_hash_type, reason = "the order is documented as arbitrary")]
             for (&consumer, entry) in &*self.read(shard) {
-                visit(consumer, entry);
+                visit(consumer.into(), entry);
             }
         }
     }
@@ -182,24 +186,24 @@ pub(crate) struct Locked<'table> {
 }
 
 impl Locked<'_> {
-    pub(crate) fn get(&self, consumer: ConsumerId) -> Option<&Consumer> {
+    pub(crate) fn get(&self, consumer: ConsumerId) -> Option<&Entry> {
         let place = self.place(consumer);
-        self.shards[place].1.get(&consumer)
+        self.shards[place].1.get(&consumer.into())
     }
 
-    pub(crate) fn get_mut(&mut self, consumer: ConsumerId) -> Option<&mut Consumer> {
+    pub(crate) fn get_mut(&mut self, consumer: ConsumerId) -> Option<&mut Entry> {
         let place = self.place(consumer);
-        self.shards[place].1.get_mut(&consumer)
+        self.shards[place].1.get_mut(&consumer.into())
     }
 
-    pub(crate) fn insert(&mut self, consumer: ConsumerId, entry: Consumer) {
-        let place = self.place(consumer);
-        self.shards[place].1.insert(consumer, entry);
+    pub(crate) fn insert(&mut self, id: ConsumerId, consumer: Consumer) {
+        let place = self.place(id);
+        self.shards[place].1.insert(id.into(), consumer.into());
     }
 
     pub(crate) fn remove(&mut self, consumer: ConsumerId) -> Option<Consumer> {
         let place = self.place(consumer);
-        self.shards[place].1.remove(&consumer)
+        self.shards[place].1.remove(&consumer.into()).map(Consumer::from)
     }
 
     fn place(&self, consumer: ConsumerId) -> usize {

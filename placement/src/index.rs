@@ -9,7 +9,7 @@ use dashmap::DashMap;
 use rustc_hash::FxHasher;
 use uuid::Uuid;
 
-use crate::consumers::{Allocation, Allocations, Consumer, ConsumerId, Consumers, Locked};
+use crate::consumers::{Allocation, Allocations, Consumer, ConsumerId, Consumers, Entry, Locked};
 use crate::groups::Groups;
 use crate::holders::Holders;
 use crate::ids::{ClassId, Row, Timestamp};
@@ -161,7 +161,7 @@ impl Index {
             self.ledger.check(allocations)?;
             held = true;
             self.ledger.reserve(allocations)?;
-            let mut entry = Consumer::holding(allocations);
+            let mut entry = Consumer::holding(Allocations::from_slice(allocations));
             if let Some(holders) = &self.holders {
                 holders.replace(consumer, None, &entry);
             }
@@ -198,7 +198,7 @@ impl Index {
     fn release_as(&self, consumer: ConsumerId, counting: Counting) -> Option<Consumer> {
         let recording = self.recording();
         let mut locked = self.consumers.lock([consumer]);
-        if counting == Counting::Uncounted && locked.get(consumer)?.allocations.is_empty() {
+        if counting == Counting::Uncounted && locked.get(consumer)?.allocations().is_empty() {
             return None;
         }
         let held = locked.remove(consumer)?;
@@ -231,18 +231,18 @@ impl Index {
     /// The allocations of `consumer`.
     #[must_use]
     pub fn allocations(&self, consumer: ConsumerId) -> Option<Allocations> {
-        self.consumers.get(consumer, |entry| entry.allocations.clone())
+        self.consumers.get(consumer, Entry::allocations)
     }
 
     /// The whole entry of `consumer`.
     #[must_use]
     pub fn consumer(&self, consumer: ConsumerId) -> Option<Consumer> {
-        self.consumers.get(consumer, Clone::clone)
+        self.consumers.get(consumer, |entry| entry.into())
     }
 
     /// Visits every consumer, in no particular order.
-    pub fn for_each_consumer(&self, visit: impl FnMut(ConsumerId, &Consumer)) {
-        self.consumers.for_each(visit);
+    pub fn for_each_consumer(&self, mut visit: impl FnMut(ConsumerId, &Consumer)) {
+        self.consumers.for_each(|id, entry| visit(id, &entry.into()));
     }
 
     /// The number of consumers with allocations.

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 use uuid::Uuid;
 
-use crate::consumers::{Allocation, Consumer, ConsumerId, Owner};
+use crate::consumers::{Allocation, Consumer, ConsumerId, Entry, Owner};
 use crate::ids::{ClassId, Row, TraitId};
 use crate::index::Index;
 use crate::inventory::Inventory;
@@ -67,6 +67,12 @@ pub struct Replaced {
     pub serial: u64,
     /// Its owner.
     pub owner: Option<Arc<Owner>>,
+}
+
+impl From<&Entry> for Replaced {
+    fn from(entry: &Entry) -> Self {
+        Self { serial: entry.serial(), owner: entry.owner().cloned() }
+    }
 }
 
 impl From<&Consumer> for Replaced {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 
-use crate::consumers::{Allocation, Allocations, Consumer, ConsumerId, Locked, Owner};
+use crate::consumers::{Allocation, Allocations, Consumer, ConsumerId, Entry, Locked, Owner};
 use crate::groups::{GroupError, Joining, Regrouping};
 use crate::ids::{ClassId, Row, Timestamp};
 use crate::index::Index;
@@ -221,7 +221,7 @@ impl Index {
     }
 
     /// The consumers' entries after the writes; `None` for a consumer that releases everything.
-    fn entries(&self, locked: &Locked<'_>, writes: &[ConsumerWrite], now: Timestamp) -> Vec<Entry> {
+    fn entries(&self, locked: &Locked<'_>, writes: &[ConsumerWrite], now: Timestamp) -> Vec<Written> {
         let entry = |write: &ConsumerWrite| {
             let before = locked.get(write.consumer);
             let leaves = before.is_some() && write.allocations.is_empty();
@@ -231,7 +231,7 @@ impl Index {
     }
 
     /// Replaces the consumers by their entries after the writes.
-    fn apply_entries(&self, locked: &mut Locked<'_>, entries: Vec<Entry>) {
+    fn apply_entries(&self, locked: &mut Locked<'_>, entries: Vec<Written>) {
         for (consumer, after) in entries {
             let before = locked.remove(consumer);
             match (&self.holders, &before, &after) {
@@ -245,8 +245,8 @@ impl Index {
         }
     }
 
-    fn entry(&self, write: &ConsumerWrite, before: Option<&Consumer>, now: Timestamp) -> Consumer {
-        let known_type = before.and_then(|before| before.owner.as_ref()?.consumer_type.clone());
+    fn entry(&self, write: &ConsumerWrite, before: Option<&Entry>, now: Timestamp) -> Consumer {
+        let known_type = before.and_then(|before| before.owner()?.consumer_type.clone());
         let owner = match &write.owner.consumer_type {
             None if known_type.is_some() => {
                 Arc::new(Owner { consumer_type: known_type, ..Owner::clone(&write.owner) })
@@ -258,16 +258,15 @@ impl Index {
             allocations: write.allocations.clone(),
             owner: Some(owner),
             // A new consumer without allocations does not count as written.
-            generation: before.map_or(0, |before| before.generation)
-                + u64::from(!write.allocations.is_empty()),
+            generation: before.map_or(0, Entry::generation) + u64::from(!write.allocations.is_empty()),
             written_at: now,
             serial: 0,
-            group: before.and_then(|before| before.group.clone()),
+            group: before.and_then(Entry::group).cloned(),
         }
     }
 
     /// The record of a transfer. Assigns the entries' serial numbers.
-    fn written(&self, locked: &Locked<'_>, entries: &mut [Entry], touched: &[Row]) -> Vec<StateChange> {
+    fn written(&self, locked: &Locked<'_>, entries: &mut [Written], touched: &[Row]) -> Vec<StateChange> {
         let consumers = entries.iter_mut().map(|(id, after)| {
             if let Some(after) = after {
                 after.serial = self.next_serial();
@@ -288,8 +287,8 @@ impl Index {
     }
 }
 
-/// A consumer and its entry after a write.
-type Entry = (ConsumerId, Option<Consumer>);
+/// A consumer after a write.
+type Written = (ConsumerId, Option<Consumer>);
 
 /// The rows whose amounts or generations change, each once, in order.
 fn touched(shifts: &[Shift], counted: &[Row]) -> Vec<Row> {
@@ -302,7 +301,7 @@ fn touched(shifts: &[Shift], counted: &[Row]) -> Vec<Row> {
 fn check_consumers(locked: &Locked<'_>, writes: &[ConsumerWrite]) -> Result<(), TransferError> {
     let mut seen = FxHashSet::default();
     for &ConsumerWrite { consumer, generation: expected, .. } in writes {
-        let found = locked.get(consumer).map(|entry| entry.generation);
+        let found = locked.get(consumer).map(Entry::generation);
         if !expected.met_by(found) {
             return Err(TransferError::ConsumerGeneration { consumer, expected, found });
         }
@@ -322,7 +321,7 @@ fn shifts(locked: &Locked<'_>, writes: &[ConsumerWrite]) -> Vec<Shift> {
         shift.amounts.push(allocation.amount);
     }
     let held = writes.iter().filter_map(|write| locked.get(write.consumer));
-    for &allocation in held.flat_map(|consumer| &consumer.allocations) {
+    for allocation in held.flat_map(Entry::allocations) {
         shifts.of(allocation).delta -= i64::from(allocation.amount);
     }
     shifts.in_order
@@ -350,7 +349,7 @@ fn counted(locked: &Locked<'_>, writes: &[ConsumerWrite]) -> Vec<Row> {
     let mut rows: SmallVec<[Row; 4]> = SmallVec::new();
     for write in writes {
         if write.allocations.is_empty() {
-            let held = locked.get(write.consumer).into_iter().flat_map(|consumer| &consumer.allocations);
+            let held = locked.get(write.consumer).into_iter().flat_map(Entry::allocations);
             rows.extend(held.map(|allocation| allocation.row));
         } else {
             rows.extend(write.allocations.iter().map(|allocation| allocation.row));

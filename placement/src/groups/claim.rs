@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::consumers::{Allocation, ConsumerId, Locked};
+use crate::consumers::{Allocation, ConsumerId, Entry, Locked};
 use crate::groups::roster::Change;
 use crate::groups::{ConsumerGroup, GroupError, GroupId, Member, Roster};
 use crate::ids::{Row, Timestamp};
@@ -62,7 +62,7 @@ impl Index {
     ) -> Result<bool, GroupError> {
         let group = self.group(group).ok_or(GroupError::Unknown(group))?;
         let mut locked = self.consumers.lock([consumer]);
-        let held = locked.get(consumer).map(|entry| entry.allocations.clone());
+        let held = locked.get(consumer).map(Entry::allocations);
         let Some(host) = held.and_then(|allocations| self.topology().host_of(&allocations)) else {
             return Ok(false);
         };
@@ -70,7 +70,7 @@ impl Index {
         let roster = group.roster().ok_or(GroupError::Unknown(group.id()))?;
         group.publish(roster.with(&[(consumer, Some(Member::kept(consumer, host, instance)))]));
         if let Some(entry) = locked.get_mut(consumer) {
-            entry.group = Some(Arc::clone(&group));
+            entry.join(&group);
         }
         Ok(true)
     }
@@ -127,7 +127,7 @@ impl<'g> Regrouping<'g> {
         writes: &[ConsumerWrite],
         joining: Option<&Joining>,
     ) -> SmallVec<[Arc<ConsumerGroup>; 1]> {
-        let held = writes.iter().filter_map(|write| locked.get(write.consumer)?.group.as_ref());
+        let held = writes.iter().filter_map(|write| locked.get(write.consumer)?.group());
         let mut groups: SmallVec<[_; 1]> =
             held.chain(joining.map(|joining| &joining.group)).cloned().collect();
         groups.sort_unstable_by_key(ConsumerGroup::precedence);
@@ -167,7 +167,7 @@ impl<'g> Regrouping<'g> {
         if let Some(joining) = self.joining {
             for member in &joining.members {
                 if let Some(entry) = locked.get_mut(member.consumer) {
-                    entry.group = Some(Arc::clone(&joining.group));
+                    entry.join(&joining.group);
                 }
             }
         }
@@ -219,7 +219,7 @@ impl Changes<'_, '_> {
 
     fn join(&self, member: Member, allocations: &[Allocation]) -> Result<Member, GroupError> {
         let Member { consumer, host, .. } = member;
-        let other = self.locked.get(consumer).and_then(|entry| entry.group.as_ref());
+        let other = self.locked.get(consumer).and_then(Entry::group);
         let other = other.filter(|other| !Arc::ptr_eq(other, self.group) && other.roster().is_some());
         if let Some(other) = other {
             return Err(GroupError::InAnotherGroup { consumer, group: other.id() });

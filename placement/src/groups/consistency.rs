@@ -18,8 +18,8 @@ impl Index {
             self.groups.iter().map(|entry| (*entry.key(), Arc::clone(entry.value()))).collect();
         let mut named: BTreeMap<GroupId, Vec<ConsumerId>> = BTreeMap::new();
         self.consumers.for_each(|consumer, entry| {
-            if let Some(group) = entry.group() {
-                named.entry(group).or_default().push(consumer);
+            if let Some(group) = entry.group().filter(|group| group.roster().is_some()) {
+                named.entry(group.id()).or_default().push(consumer);
             }
         });
         for (&id, group) in &groups {

@@ -59,8 +59,10 @@ impl Index {
         let topology = self.topology();
         let providers = topology.providers().map(|(row, _)| self.amounts(row)).collect();
         #[expect(clippy::disallowed_methods, reason = "sorted below")]
-        let mut consumers: Vec<(ConsumerId, Consumer)> =
-            locked.iter().flat_map(|shard| shard.iter().map(|(&id, entry)| (id, entry.clone()))).collect();
+        let mut consumers: Vec<(ConsumerId, Consumer)> = locked
+            .iter()
+            .flat_map(|shard| shard.iter().map(|(&id, entry)| (id.into(), entry.into())))
+            .collect();
         drop(locked);
         drop(no_writer);
         consumers.sort_unstable_by_key(|(consumer, _)| *consumer);
