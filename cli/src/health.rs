@@ -8,6 +8,7 @@ use berth_server::{Health, HealthCheck};
 use clap::Args;
 use ureq::Agent;
 
+use crate::document::DocumentOptions;
 use crate::table::Grid;
 use crate::{Ending, output};
 
@@ -21,16 +22,15 @@ pub(crate) struct HealthQuestion {
     /// The address of the Placement API
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8778")]
     url: String,
-    /// Print the answer of the service as JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: DocumentOptions,
 }
 
 impl HealthQuestion {
     pub(crate) fn run(self) -> Result<Ending> {
         let health = ask(&self.url).with_context(|| format!("--url: {}", self.url))?;
-        if self.json {
-            output::print_json(&health)?;
+        if self.format.is_document() {
+            self.format.print(&health)?;
         } else {
             let mut checks = Grid::new(["Check", "State", "Reason"]);
             for HealthCheck { name, is_ok, reason } in &health.checks {

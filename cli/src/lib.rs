@@ -37,6 +37,7 @@ mod compare;
 mod completions;
 mod config;
 mod doctor;
+mod document;
 mod environment;
 mod explain;
 mod fleet;
@@ -59,6 +60,7 @@ mod store;
 mod summary;
 mod table;
 mod trace;
+mod yaml;
 
 use std::process::ExitCode;
 

@@ -10,6 +10,7 @@ use berth_nova_scheduler::{
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
+use crate::document::DocumentOptions;
 use crate::table::Grid;
 use crate::{Ending, output};
 
@@ -39,9 +40,8 @@ struct Report {
     /// How many of the last differences to show; JSON has their explanations
     #[arg(long, value_name = "N", default_value_t = 10)]
     differences: usize,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: DocumentOptions,
 }
 
 /// The report as JSON.
@@ -55,13 +55,13 @@ struct Document<'a> {
 
 impl Shadow {
     pub(crate) fn run(self) -> Result<Ending> {
-        let Action::Report(Report { file, differences, json }) = self.action;
+        let Action::Report(Report { file, differences, format }) = self.action;
         let mut report = ShadowReport::keeping(differences);
         let unreadable_lines = read_shadow_records(&file, |record| report.add(record))
             .with_context(|| format!("cannot read {}", file.display()))?;
-        if json {
+        if format.is_document() {
             let share_agreed = report.share();
-            output::print_json(&Document { report: &report, share_agreed, unreadable_lines })?;
+            format.print(&Document { report: &report, share_agreed, unreadable_lines })?;
         } else {
             output::print(&text(&report, unreadable_lines))?;
         }

@@ -28,6 +28,7 @@ use self::fleet::{About, Fleet, Holdings};
 use self::heal::{Heal, HealOptions, Step};
 use self::offline::Offline;
 use self::online::Online;
+use crate::document::DocumentOptions;
 use crate::operator::connection::Connection;
 use crate::operator::{self, server};
 use crate::{Ending, output};
@@ -77,9 +78,8 @@ pub(crate) struct Audit {
     /// Apply what --heal selects
     #[arg(long, requires = "heal")]
     write: bool,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: DocumentOptions,
 }
 
 #[derive(Serialize)]
@@ -166,9 +166,9 @@ impl Audit {
     }
 
     fn show(&self, findings: &Findings, steps: &[Step], now: u64) -> Result<()> {
-        if self.json {
+        if self.format.is_document() {
             let report = Report { findings, healing: steps };
-            return output::print_json(&report);
+            return self.format.print(&report);
         }
         output::print(&text::shown(findings, steps, now))
     }

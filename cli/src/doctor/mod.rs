@@ -12,6 +12,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::config::{AuthChoice, Settings, Sources};
+use crate::document::DocumentOptions;
 use crate::table::Grid;
 use crate::{Ending, output, serve};
 
@@ -28,9 +29,8 @@ Run it as the user of the service or as root. It reads and asks, and changes not
 pub(crate) struct Doctor {
     #[command(flatten)]
     sources: Sources,
-    /// Print the checks as JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: DocumentOptions,
 }
 
 /// What a check came to.
@@ -69,7 +69,7 @@ impl Check {
 
 impl Doctor {
     pub(crate) fn run(self) -> Result<Ending> {
-        report(&checks(self.sources), self.json)
+        report(&checks(self.sources), self.format)
     }
 }
 
@@ -104,9 +104,9 @@ fn configuration(sources: Sources) -> (Check, Option<Settings>) {
 }
 
 /// Prints the checks.
-fn report(checks: &[Check], as_json: bool) -> Result<Ending> {
-    if as_json {
-        output::print_json(&checks)?;
+fn report(checks: &[Check], format: DocumentOptions) -> Result<Ending> {
+    if format.is_document() {
+        format.print(&checks)?;
     } else {
         let mut table = Grid::new(["check", "state", "detail"]);
         for Check { name, state, detail } in checks {

@@ -14,6 +14,7 @@ use clap::{Args, Subcommand};
 
 use super::{Check, configuration, report};
 use crate::config::{ServeSettings, Sources};
+use crate::document::DocumentOptions;
 use crate::operator::connection::Connection;
 use crate::operator::{ask, host};
 use crate::{BUILD, Ending, serve};
@@ -40,19 +41,18 @@ struct UpgradeCheck {
     sources: Sources,
     #[command(flatten)]
     connection: Connection,
-    /// Print the checks as JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: DocumentOptions,
 }
 
 impl Upgrade {
     pub(crate) fn run(self) -> Result<Ending> {
-        let Action::Check(UpgradeCheck { sources, connection, json }) = self.action;
+        let Action::Check(UpgradeCheck { sources, connection, format }) = self.action;
         let (first, settings) = configuration(sources);
         let mut checks = vec![first];
         checks.extend(settings.map(|settings| state(&settings.serve)));
         checks.push(agents(&connection));
-        report(&checks, json)
+        report(&checks, format)
     }
 }
 

@@ -15,6 +15,7 @@ use berth_scheduler::hosts::HostRow;
 use clap::Args;
 use serde::Serialize;
 
+use crate::document::DocumentOptions;
 use crate::operator::connection::Connection;
 use crate::operator::server::Wanted;
 use crate::operator::{self, Project};
@@ -67,9 +68,8 @@ pub(crate) struct Explain {
     /// Show the tenant's view: counts only
     #[arg(long)]
     tenant: bool,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    format: DocumentOptions,
     #[command(flatten)]
     connection: Connection,
     #[command(flatten)]
@@ -87,14 +87,14 @@ struct Shown {
 impl Explain {
     pub(crate) fn run(self) -> Result<Ending> {
         if let Some(request_id) = &self.request_id {
-            return operator::scheduler::explain(&self.connection, request_id, self.json);
+            return operator::scheduler::explain(&self.connection, request_id, self.format);
         }
         let shown = match &self.case {
             Some(case) => self.of_case(case)?,
             None => self.of_service()?,
         };
-        if self.json {
-            output::print_json_text(&shown.json)?;
+        if self.format.is_document() {
+            self.format.print_json(&shown.json)?;
         } else {
             output::print(&shown.table)?;
         }

@@ -16,7 +16,6 @@ pub(crate) mod refusal;
 pub(crate) mod scheduler;
 pub(crate) mod server;
 pub(crate) mod server_group;
-mod yaml;
 pub(crate) mod zone;
 
 pub(crate) use agents::Agents;

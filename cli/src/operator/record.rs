@@ -8,9 +8,10 @@ use prost_types::Timestamp;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use super::{SERVICE, yaml};
+use super::SERVICE;
 use crate::output;
 use crate::table::{Cell, Grid};
+use crate::yaml;
 
 /// What to print, and how.
 #[derive(Debug, Args)]

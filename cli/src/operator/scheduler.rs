@@ -10,6 +10,7 @@ use super::connection::{Connection, request};
 use super::record::{Record, print_list};
 use super::refusal::Answer;
 use super::{Common, ask, run};
+use crate::document::DocumentOptions;
 use crate::explain::text::for_operator;
 use crate::{Ending, output};
 
@@ -67,7 +68,7 @@ fn record(served: ServedRequest) -> Record {
 }
 
 /// Prints what became of the request with an id of Nova's API; returns whether it found hosts.
-pub(crate) fn explain(connection: &Connection, request_id: &str, as_json: bool) -> Result<Ending> {
+pub(crate) fn explain(connection: &Connection, request_id: &str, format: DocumentOptions) -> Result<Ending> {
     let wanted = ListRequestsRequest { failed: false, request_id: request_id.to_owned() };
     let known = ask(connection, async |client| {
         Ok(client.scheduler().list_requests(request(wanted.clone())).await.answer()?.requests)
@@ -80,8 +81,8 @@ pub(crate) fn explain(connection: &Connection, request_id: &str, as_json: bool) 
         );
     };
     let found = last.refusal.is_empty();
-    if as_json {
-        output::print_json(&known.into_iter().map(explained).collect::<Result<Vec<_>>>()?)?;
+    if format.is_document() {
+        format.print(&known.into_iter().map(explained).collect::<Result<Vec<_>>>()?)?;
     } else {
         output::print(&known.iter().map(text).collect::<Result<Vec<_>>>()?.join("\n"))?;
     }

@@ -35,6 +35,21 @@ fn case_with(change: impl FnOnce(&mut Value)) -> TempDir {
     directory
 }
 
+#[test]
+fn programs_have_a_choice_of_formats() {
+    let (json, code) = explain("--tenant --json");
+    assert_eq!((explain("--tenant -f json"), code), ((json.clone(), code), Some(3)));
+    let document: Value = serde_json::from_str(&json).unwrap();
+    let (yaml, _) = explain("--tenant --format yaml");
+    assert!(yaml.lines().any(|line| line == format!("hosts: {}", document["hosts"])), "{yaml}");
+    assert!(yaml.lines().any(|line| line == "result: no_host"), "{yaml}");
+    let (values, _) = explain("--tenant -f value");
+    assert!(values.lines().any(|line| line == "no_host") && !values.contains("result"), "{values}");
+    let line = "explain --case explain-example.json --json -f yaml";
+    let refused = stderr(&run(&docs(), line.split_whitespace()));
+    assert!(refused.contains("--json") && refused.contains("--format"), "{refused}");
+}
+
 /// A block of the page is a command line and what it prints.
 #[test]
 fn the_page_shows_what_is_printed() {

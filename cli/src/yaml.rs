@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 /// A YAML document with the value.
-pub(super) fn text(value: &Value) -> String {
+pub(crate) fn text(value: &Value) -> String {
     let mut text = String::new();
     match value {
         Value::Array(values) if !values.is_empty() => list(&mut text, 0, values),
