@@ -60,18 +60,23 @@ pub struct LiveInstance {
     pub created_at_us: u64,
 }
 
-/// Reads the API database and those of all its cells. Each has to answer within `patience`.
+/// Reads the API database and those of all its cells. Each has to answer within `patience`. Cells
+/// whose URL is a template get the parts of `default_url`.
 ///
 /// # Errors
 /// One of them cannot be read: an incomplete fleet would be a wrong start.
-pub async fn read_live(api: &DatabaseUrl, patience: Duration) -> Result<LiveRecords, DatabaseError> {
+pub async fn read_live(
+    api: &DatabaseUrl,
+    default_url: &str,
+    patience: Duration,
+) -> Result<LiveRecords, DatabaseError> {
     let api = Database::new(api, patience);
     let (aggregates, groups) =
         in_time(&api, patience, async { Ok((aggregates_of(&api).await?, groups_of(&api).await?)) }).await?;
     let mut live = LiveRecords::default();
     let sql = format!("SELECT {} FROM cell_mappings ORDER BY id", list(cells::COLUMNS));
     for values in api.rows(&sql).await? {
-        let Some(cell) = Cell::read(&values, None)? else { continue };
+        let Some(cell) = Cell::read(&values, Some(default_url))? else { continue };
         let database = Database::new(&cell.url, patience);
         let of_cell = in_time(&database, patience, read_cell(&database, &aggregates, &groups)).await?;
         live.hosts.extend(of_cell.hosts);

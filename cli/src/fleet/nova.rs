@@ -12,13 +12,14 @@ use super::live::{HostFacts, InstanceFacts, Live};
 /// A database that has not answered after so long is not read.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Adds what the API database with this URL and the databases of its cells say. An instance whose
+/// Adds what the API database with this URL and the databases of its cells say. A cell whose URL is
+/// a template is read with the login and at the address of this URL. An instance whose
 /// allocations are not known holds nothing, so it is left out.
 pub(super) fn add(live: &mut Live, url: &str) -> Result<()> {
     let api = DatabaseUrl::parse(url).context("--nova-database")?;
     let runtime = Builder::new_current_thread().enable_all().build().context("cannot start")?;
     let LiveRecords { hosts, instances } =
-        runtime.block_on(read_live(&api, PATIENCE)).context("--nova-database")?;
+        runtime.block_on(read_live(&api, url, PATIENCE)).context("--nova-database")?;
     for host in hosts {
         let (zones, aggregates): (Vec<_>, Vec<_>) =
             host.metadata.into_iter().partition(|(key, _)| key == "availability_zone");

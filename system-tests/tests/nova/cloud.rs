@@ -170,7 +170,7 @@ pub(crate) fn uuid(number: usize) -> Uuid {
     Uuid::from_u128(0x1000 + number as u128)
 }
 
-fn ask(placement: &mut Client, method: &str, path: &str, body: &Value) {
+pub(crate) fn ask(placement: &mut Client, method: &str, path: &str, body: &Value) {
     let status = placement.ask(method, path, Some(body)).expect("an answer").status;
     assert!((200..300).contains(&status), "{method} {path}: {status}");
 }

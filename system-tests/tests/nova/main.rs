@@ -10,6 +10,7 @@ mod cloud;
 mod conductor;
 mod kills;
 mod reads;
+mod snapshot;
 
 use std::time::{Duration, Instant};
 

@@ -16,6 +16,13 @@ CREATE TABLE aggregate_hosts (id INT AUTO_INCREMENT PRIMARY KEY, aggregate_id IN
 CREATE TABLE aggregate_metadata (id INT AUTO_INCREMENT PRIMARY KEY, aggregate_id INT, `key` VARCHAR(255),
     `value` VARCHAR(255), created_at DATETIME, updated_at DATETIME);
 
+CREATE TABLE instance_groups (id INT AUTO_INCREMENT PRIMARY KEY, created_at DATETIME, updated_at DATETIME, user_id VARCHAR(255),
+    project_id VARCHAR(255), uuid VARCHAR(36) NOT NULL, name VARCHAR(255));
+CREATE TABLE instance_group_policy (id INT AUTO_INCREMENT PRIMARY KEY, created_at DATETIME, updated_at DATETIME,
+    policy VARCHAR(255), group_id INT NOT NULL, rules TEXT);
+CREATE TABLE instance_group_member (id INT AUTO_INCREMENT PRIMARY KEY, created_at DATETIME, updated_at DATETIME,
+    instance_uuid VARCHAR(255), group_id INT NOT NULL);
+
 USE nova_cell1;
 CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL);
 INSERT INTO alembic_version VALUES ('ab450ba04102');
@@ -30,7 +37,10 @@ CREATE TABLE compute_nodes (id INT AUTO_INCREMENT PRIMARY KEY, updated_at DATETI
     free_disk_gb INT, host_ip VARCHAR(39), supported_instances TEXT, pci_stats TEXT, metrics TEXT, stats TEXT,
     numa_topology TEXT, ram_allocation_ratio FLOAT, cpu_allocation_ratio FLOAT, disk_allocation_ratio FLOAT,
     deleted INT DEFAULT 0);
-CREATE TABLE instances (id INT AUTO_INCREMENT PRIMARY KEY, uuid VARCHAR(36), host VARCHAR(255), deleted INT DEFAULT 0);
+CREATE TABLE instances (id INT AUTO_INCREMENT PRIMARY KEY, created_at DATETIME, uuid VARCHAR(36), display_name VARCHAR(255),
+    host VARCHAR(255), deleted INT DEFAULT 0);
+CREATE TABLE instance_extra (id INT AUTO_INCREMENT PRIMARY KEY, created_at DATETIME, instance_uuid VARCHAR(36) NOT NULL,
+    flavor TEXT, deleted INT DEFAULT 0);
 
 -- The grants of docs/replace-nova-scheduler.md.
 GRANT SELECT ON nova_api.cell_mappings TO 'berth'@'%';
@@ -42,3 +52,17 @@ GRANT SELECT, INSERT, UPDATE ON nova_cell1.services TO 'berth'@'%';
 GRANT SELECT ON nova_cell1.compute_nodes TO 'berth'@'%';
 GRANT SELECT ON nova_cell1.instances TO 'berth'@'%';
 GRANT SELECT ON nova_cell1.alembic_version TO 'berth'@'%';
+
+-- Those of docs/scenarios.md, for snapshots of the fleet.
+CREATE USER 'planner'@'%' IDENTIFIED BY 'secret';
+GRANT SELECT ON nova_api.cell_mappings TO 'planner'@'%';
+GRANT SELECT ON nova_api.aggregates TO 'planner'@'%';
+GRANT SELECT ON nova_api.aggregate_hosts TO 'planner'@'%';
+GRANT SELECT ON nova_api.aggregate_metadata TO 'planner'@'%';
+GRANT SELECT ON nova_api.instance_groups TO 'planner'@'%';
+GRANT SELECT ON nova_api.instance_group_policy TO 'planner'@'%';
+GRANT SELECT ON nova_api.instance_group_member TO 'planner'@'%';
+GRANT SELECT ON nova_cell1.services TO 'planner'@'%';
+GRANT SELECT ON nova_cell1.compute_nodes TO 'planner'@'%';
+GRANT SELECT ON nova_cell1.instances TO 'planner'@'%';
+GRANT SELECT ON nova_cell1.instance_extra TO 'planner'@'%';
