@@ -9,6 +9,7 @@ use std::{io, thread};
 use berth_placement::TopologyError;
 use berth_store::{Committer, DataError, Durability, DurabilityOptions, EmbeddedStore, Queue, Store, probe};
 
+use crate::decision_log::Leaving;
 use crate::fleet::{FleetHandle, FleetOptions, FleetState};
 use crate::request::{Access, Epoch};
 use crate::service::{Service, ServiceOptions, now};
@@ -150,7 +151,7 @@ fn begin(
     stop: &Stop,
 ) -> Result<(Epoch, Committer), TopologyError> {
     let queue = Arc::new(Queue::default());
-    let index = Arc::new(index.recorded_by(Arc::<Queue>::clone(&queue)));
+    let index = Arc::new(index.recorded_by(Arc::new(Leaving(Arc::clone(&queue)))));
     standard::add_to(&mut index.write_at(now()))?;
     stop.watch(&queue);
     let committer = Committer::new(Arc::clone(&index), Arc::clone(&queue), store, encoder);

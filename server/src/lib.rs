@@ -37,7 +37,7 @@
 //! | `request/` | shared by REST and gRPC, which do not import each other: admission, waiting for durability, the query of allocation candidates, messages of the index's errors, allocation writes with retries |
 //! | `amounts.rs` | inventories and allocations as protobuf messages |
 //! | `migrate/` | from a Placement database (`query.rs`, `rows.rs`, `dump.rs`) and back (`script.rs`), with a digest as proof (`digest.rs`) |
-//! | `request_log.rs` | recent requests of Nova's conductors, for operators |
+//! | `request_log.rs`, `decision_log.rs` | recent requests of Nova's conductors, for operators; decisions and releases in the log, for simulations |
 //! | `metrics.rs`, `gauges.rs` | the metrics for operators: what is counted as it happens, and when it is read |
 //! | `health.rs` | whether the service can do all of its work |
 //!
@@ -66,6 +66,7 @@ mod auth;
 mod budget;
 mod clock;
 mod control;
+mod decision_log;
 mod error;
 mod files;
 mod fleet;

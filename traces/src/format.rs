@@ -5,7 +5,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use crate::error::shown;
-use crate::formats::{azure_table, google, huawei, nova, openb, rvtools, swf};
+use crate::formats::{azure_table, decisions, google, huawei, nova, openb, rvtools, swf};
 use crate::rows::Rows;
 use crate::source::Source;
 use crate::{TraceError, azure_v1, columnar, neutral, sqlite};
@@ -61,6 +61,8 @@ formats! {
     NovaInstances = "nova-instances",
     /// The sheet vInfo of RVTools.
     RvTools = "rvtools",
+    /// The decisions in the log of a service.
+    Decisions = "berth-decisions",
     /// The neutral CSV: see [`neutral`](crate::neutral).
     Neutral = "neutral",
 }
@@ -95,6 +97,9 @@ impl Format {
         let first = rows.first();
         if google::is_json(first) {
             return Ok(Self::Google);
+        }
+        if decisions::is_log(first) {
+            return Ok(Self::Decisions);
         }
         if swf::is_first(first) {
             return Ok(Self::Swf);
@@ -141,7 +146,12 @@ impl Format {
             Self::Google => &google::COLUMNS,
             Self::NovaInstances => &nova::COLUMNS,
             Self::RvTools => &rvtools::COLUMNS,
-            Self::Berth | Self::AzureTable | Self::AzurePacking | Self::Swf | Self::OpenDc => &[],
+            Self::Berth
+            | Self::AzureTable
+            | Self::AzurePacking
+            | Self::Swf
+            | Self::OpenDc
+            | Self::Decisions => &[],
         }
     }
 

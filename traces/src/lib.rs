@@ -78,6 +78,7 @@ pub use error::{InvalidField, TraceError, WriteError};
 pub use event::{BatchNumber, Demands, Micros, Pair, Resources, TraceHost, Vm};
 pub use fleet::{HostShape, HostShapes, HostShapesError};
 pub use format::{Format, UnknownFormatName};
+pub use formats::decisions;
 pub use generator::{Extent, Generator};
 pub use number::NumberError;
 pub use progress::{ReadProgress, Unit};

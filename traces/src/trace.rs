@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use crate::columnar::{ParquetFile, VmGroups};
-use crate::formats::{azure_table, google, huawei, nova, openb, opendc, packing, rvtools, swf};
+use crate::formats::{azure_table, decisions, google, huawei, nova, openb, opendc, packing, rvtools, swf};
 use crate::rows::Rows;
 use crate::source::Source;
 use crate::{Format, ReadProgress, TraceError, Unit, Vm, azure_v1, neutral};
@@ -105,6 +105,7 @@ impl Trace {
             Format::Swf => whole(swf::read(rows)?),
             Format::NovaInstances => whole(nova::read(rows)?),
             Format::RvTools => whole(rvtools::read(rows)?),
+            Format::Decisions => whole(decisions::read(rows)?),
             Format::Berth | Format::AzurePacking | Format::OpenDc => unreachable!("read above"),
         })
     }

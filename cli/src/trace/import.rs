@@ -14,7 +14,7 @@ use crate::{Ending, output};
 #[command(after_help = "\
 Formats (docs/traces.md says where the originals are): neutral, azure-v1-2017, azure-vmtable (V1 and V2),
 azure-packing-2020, huawei-east-1, huawei-east-1-lt, huawei-numa, alibaba-openb-2023, google-2019, swf, opendc,
-nova-instances, rvtools, berth.
+nova-instances, rvtools, berth-decisions, berth.
 
 Examples:
   berth trace import vms.csv.gz --out vms.parquet

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::FleetHandle;
 use super::ask::Ask;
 use super::decider::{FleetDecider, NamedPlacement, placed};
+use crate::decision_log;
 use crate::service::now;
 
 /// Numbers of removed names that may wait for the decider.
@@ -54,11 +55,17 @@ impl FleetHandle {
         }
         // Recorded before the claim: a membership without one is forgotten at the next start.
         let joined = self.join_group(&ask.instances, ask.group);
-        let decided = decider.decide(self, ask, group, now(), false);
+        let at = now();
+        let decided = decider.decide(self, ask, group, at, false);
         if decided.is_err() && !joined.is_empty() {
             self.command(|fleet, _| fleet.leave_group(&joined));
         }
-        decided.map(named)
+        let decided = decided.map(named);
+        if decision_log::is_on() && ask.migration.is_none() {
+            let policy = |id| Some((ask.group?, self.index.group(id)?.policy()));
+            decision_log::decided(ask, group.and_then(policy), decided.as_deref(), at);
+        }
+        decided
     }
 
     /// Records those of the instances that hold nothing yet as members of the group; returns what

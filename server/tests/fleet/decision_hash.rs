@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use berth_api::v1;
@@ -16,9 +16,11 @@ use berth_api::v1::schedule_request::Size;
 use berth_api::v1::server_group::Policy;
 use berth_placement::GroupPolicy;
 use berth_scheduler::{Options, Preference};
+use berth_server::FleetOptions;
 use berth_simulator::{NovaOptions, Observer, simulate_nova};
-use berth_traces::{BatchNumber, Demands, Micros, Resources, TraceHost, Vm};
+use berth_traces::{BatchNumber, Demands, Micros, Resources, Trace, TraceHost, Vm, decisions};
 use sha2::{Digest, Sha256};
+use tracing_subscriber::fmt::MakeWriter;
 use uuid::Uuid;
 
 use crate::scripted_agent::{Machine, ScriptedAgent, tree};
@@ -95,7 +97,7 @@ struct Recorder(Decisions);
 
 impl Observer for Recorder {
     fn decided(&mut self, vm: &Vm, host: Option<&TraceHost>) -> std::io::Result<()> {
-        self.0.push((vm.id.parse().expect("a number"), host.map(|host| host.id.to_string())));
+        self.0.push((sequence_of(&vm.id), host.map(|host| host.id.to_string())));
         Ok(())
     }
 
@@ -111,15 +113,11 @@ fn options() -> Options {
     options
 }
 
-fn simulated(requests: u64, policy: GroupPolicy) -> Decisions {
-    let options = NovaOptions {
-        options: options(),
-        preference: Preference::Weighers,
-        batch_policy: Some(policy),
-        seed: 1,
-    };
+/// The decisions on these VMs; each batch is a group with the policy.
+fn simulated(vms: Vec<Vm>, batch_policy: Option<GroupPolicy>) -> Decisions {
+    let options = NovaOptions { options: options(), preference: Preference::Weighers, batch_policy, seed: 1 };
     let mut recorder = Recorder(Vec::new());
-    simulate_nova(&hosts(), vms(requests).into_iter().map(Ok), options, &mut recorder).expect("a sound run");
+    simulate_nova(&hosts(), vms.into_iter().map(Ok), options, &mut recorder).expect("a sound run");
     recorder.0
 }
 
@@ -157,11 +155,20 @@ async fn live(cloud: &mut Cloud) -> Vec<ScriptedAgent> {
     agents
 }
 
-fn consumer(sequence: u64) -> String {
-    Uuid::from_u128(0xc << 124 | u128::from(sequence)).to_string()
+/// The consumer of a request, of those of one test.
+fn consumer(test: u32, sequence: u64) -> String {
+    Uuid::from_u128(0xc << 124 | u128::from(test) << 64 | u128::from(sequence)).to_string()
 }
 
-fn request(sequence: u64, vm: &Vm, group: Option<String>) -> v1::ScheduleRequest {
+/// The request of a VM that is named by its number, or by its consumer.
+fn sequence_of(id: &str) -> u64 {
+    match Uuid::try_parse(id) {
+        Ok(consumer) => consumer.as_u64_pair().1,
+        Err(_) => id.parse().expect("a number"),
+    }
+}
+
+fn request(consumer: String, vm: &Vm, group: Option<String>) -> v1::ScheduleRequest {
     let demands = vm.demands.as_deref().unwrap();
     let extra_specs = demands.extra_specs.iter().map(|(key, value)| (key.to_string(), value.to_string()));
     let flavor = v1::Flavor {
@@ -173,7 +180,7 @@ fn request(sequence: u64, vm: &Vm, group: Option<String>) -> v1::ScheduleRequest
         ..v1::Flavor::default()
     };
     v1::ScheduleRequest {
-        instances: vec![consumer(sequence)],
+        instances: vec![consumer],
         size: Some(Size::Flavor(flavor)),
         project: "p".to_owned(),
         availability_zone: demands.zone.to_string(),
@@ -185,14 +192,14 @@ fn request(sequence: u64, vm: &Vm, group: Option<String>) -> v1::ScheduleRequest
     }
 }
 
-async fn scheduled(cloud: &mut Cloud, requests: u64, policy: Policy) -> Decisions {
+async fn scheduled(cloud: &mut Cloud, requests: u64, policy: Policy, test: u32) -> Decisions {
     let mut placement = PlacementClient::new(cloud.channel.clone());
     let mut leaving: BTreeMap<Micros, Vec<u64>> = BTreeMap::new();
     let (mut decisions, mut current) = (Vec::new(), None);
     for (sequence, vm) in (0..).zip(vms(requests)) {
         let staying = leaving.split_off(&Micros(vm.arrival.0 + 1));
         for consumers in std::mem::replace(&mut leaving, staying).into_values() {
-            let consumers = consumers.into_iter().map(consumer).collect();
+            let consumers = consumers.into_iter().map(|sequence| consumer(test, sequence)).collect();
             placement.release(v1::ReleaseRequest { consumers }).await.unwrap();
         }
         if let Some(batch) = vm.batch.map(BatchNumber::number)
@@ -201,7 +208,7 @@ async fn scheduled(cloud: &mut Cloud, requests: u64, policy: Policy) -> Decision
             current = Some((batch, cloud.server_group(&format!("batch-{batch}"), "p", policy).await));
         }
         let group = vm.batch.and_then(|_| current.clone()).map(|(_, group)| group);
-        let host = match cloud.scheduler.schedule(request(sequence, &vm, group)).await {
+        let host = match cloud.scheduler.schedule(request(consumer(test, sequence), &vm, group)).await {
             Ok(found) => {
                 leaving.entry(vm.departure.unwrap()).or_default().push(sequence);
                 Some(found.into_inner().selections[0].place.clone().unwrap().host)
@@ -226,19 +233,25 @@ fn hash(decisions: &Decisions) -> String {
 
 /// Compares the decisions of both; returns how many requests got a host.
 async fn compare(requests: u64, policy: Policy, of_index: GroupPolicy) -> u64 {
-    let mut cloud = Cloud::with(|fleet| {
-        fleet.scheduler = options();
-        // On a busy machine heartbeats come late: no host may go down for that.
-        fleet.down_after = Duration::from_secs(3600);
-    })
-    .await;
+    let mut cloud = Cloud::with(settings).await;
     let _agents = live(&mut cloud).await;
-    let (live, replayed) = (scheduled(&mut cloud, requests, policy).await, simulated(requests, of_index));
-    let differs = live.iter().zip(&replayed).position(|(live, replayed)| live != replayed);
+    let live = scheduled(&mut cloud, requests, policy, 0).await;
+    same(&live, &simulated(vms(requests), Some(of_index)))
+}
+
+fn settings(fleet: &mut FleetOptions) {
+    fleet.scheduler = options();
+    // On a busy machine heartbeats come late: no host may go down for that.
+    fleet.down_after = Duration::from_secs(3600);
+}
+
+/// Compares decisions; returns how many requests got a host.
+fn same(live: &Decisions, replayed: &Decisions) -> u64 {
+    let differs = live.iter().zip(replayed).position(|(live, replayed)| live != replayed);
     let around = differs.map(|at| &live[at - at % BATCHES as usize..=at]);
     let differs = differs.map(|at| (at, &live[at], &replayed[at]));
     assert_eq!(differs, None, "the first decision that differs; the live ones of its batch: {around:?}");
-    assert_eq!(hash(&live), hash(&replayed));
+    assert_eq!((live.len(), hash(live)), (replayed.len(), hash(replayed)));
     live.iter().filter(|(_, host)| host.is_some()).count() as u64
 }
 
@@ -255,4 +268,67 @@ async fn a_live_service_and_the_simulator_choose_the_same_hosts() {
 async fn they_do_so_for_soft_server_groups() {
     compare(600, Policy::SoftAffinity, GroupPolicy::SoftAffinity).await;
     compare(600, Policy::SoftAntiAffinity, GroupPolicy::SoftAntiAffinity).await;
+}
+
+/// The log of this process's decisions, as `log_format = "json"` writes it.
+fn decision_log() -> Arc<Mutex<Vec<u8>>> {
+    static LOG: OnceLock<Arc<Mutex<Vec<u8>>>> = OnceLock::new();
+    let start = || {
+        let log = Arc::<Mutex<Vec<u8>>>::default();
+        let lines = tracing_subscriber::fmt()
+            .json()
+            .flatten_event(true)
+            .with_env_filter("decisions=debug")
+            .with_writer(Shared(Arc::clone(&log)));
+        lines.init();
+        log
+    };
+    Arc::clone(LOG.get_or_init(start))
+}
+
+/// A writer to what a test reads.
+#[derive(Clone)]
+struct Shared(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Shared {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+/// What an operator does: the log of a service is a trace, with which the simulator decides alike.
+/// Times are real here, so requests and releases have the order that they had in the service.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_of_a_service_replays_to_the_same_hosts() {
+    let log = decision_log();
+    let directory = tempfile::tempdir().unwrap();
+    let mut cloud = Cloud::at_of(&directory.path().join("data"), settings).await;
+    let _agents = live(&mut cloud).await;
+    let live = scheduled(&mut cloud, 2_000, Policy::AntiAffinity, 7).await;
+    // Services of other tests log to the same file.
+    let own = &consumer(7, 0)[..19];
+    let lines = String::from_utf8(log.lock().unwrap().clone()).unwrap();
+    let own: Vec<&str> = lines.lines().filter(|line| line.contains(own)).collect();
+    let file = directory.path().join("log");
+    std::fs::write(&file, own.join("\n")).unwrap();
+    let vms = Trace::open_sorted(&file, None).unwrap();
+    let recorded = |vm: &Vm| {
+        let host = vm.demands.as_deref().unwrap().host.to_string();
+        (sequence_of(&vm.id), (host != decisions::REJECTED).then_some(host))
+    };
+    same(&live, &vms.iter().map(recorded).collect());
+    let placed = same(&live, &simulated(vms, None));
+    assert!((1_000..1_990).contains(&placed), "{placed} were placed");
 }

@@ -71,6 +71,15 @@ impl Cloud {
         Self::at_with(directory, DurabilityOptions::default()).await
     }
 
+    /// As [`Self::at`], with other options for its fleet.
+    pub(crate) async fn at_of(directory: &Path, change: impl FnOnce(&mut FleetOptions)) -> Self {
+        let mut options = options();
+        change(&mut options.fleet);
+        let data = DataDir::open(directory).unwrap();
+        let (service, keeper) = Keeper::start(data, options, DurabilityOptions::default()).unwrap();
+        Self::over(service, Some(keeper)).await
+    }
+
     pub(crate) async fn at_with(directory: &Path, durability: DurabilityOptions) -> Self {
         let data = DataDir::open(directory).unwrap();
         let (service, keeper) = Keeper::start(data, options(), durability).unwrap();

@@ -13,8 +13,10 @@
 //! | `opendc.rs` | OpenDC's Parquet files |
 //! | `nova.rs` | the table `instances` of Nova's database |
 //! | `rvtools.rs` | the sheet vInfo of RVTools |
+//! | `decisions.rs` | the decisions in the log of a service of Berth |
 
 pub(crate) mod azure_table;
+pub mod decisions;
 pub(crate) mod google;
 mod google_machines;
 pub(crate) mod hosts;

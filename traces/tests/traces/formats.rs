@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use berth_traces::{BatchNumber, Demands, Format, HostShape, Micros, Resources, Trace, Vm, neutral};
+use berth_traces::{
+    BatchNumber, Demands, Format, HostShape, Micros, Resources, Trace, Vm, decisions, neutral,
+};
 use parquet::data_type::{ByteArray, ByteArrayType, Int32Type, Int64Type};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
@@ -286,4 +288,37 @@ fn a_trace_file_keeps_everything() {
         let differs = read.iter().zip(&vms).find(|(read, written)| read != written);
         assert!(read.len() == vms.len() && differs.is_none(), "{differs:?}");
     }
+}
+
+/// The log of a service: decisions, releases, and lines of other kinds.
+#[test]
+fn decisions_of_a_service() {
+    let vms = read("decisions.jsonl", Format::Decisions);
+    let of = |vm: &Vm| (vm.id.to_string(), demands(vm).host.to_string(), times(vm));
+    let expected = [
+        ("vm-a", "kvm-7", (SECOND, Some(5 * SECOND / 2))),
+        ("vm-b", "kvm-1", (2 * SECOND, None)),
+        ("vm-c", "kvm-2", (2 * SECOND, None)),
+        ("vm-d", decisions::REJECTED, (3 * SECOND, None)),
+        ("vm-a+1", "kvm-8", (4 * SECOND, None)),
+    ];
+    let expected = expected.map(|(id, host, times)| (id.to_owned(), host.to_owned(), times));
+    assert_eq!(
+        vms.iter().map(of).collect::<Vec<_>>(),
+        expected,
+        "none of the three that were refused together"
+    );
+    assert_eq!((sizes(&vms[0]), vms[0].flavor.as_str()), ((2, 2048, 10), "m1.small"));
+    let first = demands(&vms[0]);
+    assert_eq!((first.zone.as_str(), first.policy.as_str()), ("east", "anti-affinity"));
+    assert_eq!(first.extra_specs, [("trait:CUSTOM_GOLD".into(), "required".into())]);
+    let left = decisions::released(&sample("decisions.jsonl")).unwrap();
+    assert_eq!(left.get("vm-from-yesterday"), Some(&Micros(2_600_000)));
+
+    let directory = tempfile::tempdir().unwrap();
+    let damaged = directory.path().join("log");
+    let text = std::fs::read_to_string(sample("decisions.jsonl")).unwrap().replace("\\\"vcpus\\\":2,", "");
+    std::fs::write(&damaged, text).unwrap();
+    let error = Trace::open_sorted(&damaged, None).unwrap_err().to_string();
+    assert!(error.contains("line 2: decision"), "{error}");
 }
