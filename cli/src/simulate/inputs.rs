@@ -1,6 +1,6 @@
 //! The files and settings that scenarios name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use berth_simulator::scenario::{
     Deciding, FleetBuilt, FleetFile, LifetimeSpec, Predictions, Provenance, Scenario, SchedulerSpec, Variant,
     VmSet, Workload, build_fleet, fleet_file, residents,
 };
-use berth_traces::{Extent, Format, Generator, Trace, TraceHost, Vm, neutral, reference};
+use berth_traces::{Extent, Format, Generator, Micros, Trace, TraceHost, Vm, decisions, neutral, reference};
 use sha2::{Digest, Sha256};
 
 use crate::config;
@@ -63,19 +63,22 @@ impl Inputs {
             let set = match known.get(&key) {
                 Some(set) => *set,
                 None => {
-                    let (vms, _) = trace_of(directory, workload, &mut inputs.digests)?;
+                    let (mut vms, _) = trace_of(directory, workload, &mut inputs.digests)?;
+                    let today = snapshot.as_deref().map(|snapshot| today(snapshot, &mut inputs.digests));
+                    let (mut today, mut stay) = (today.transpose()?, fleet.vms_stay);
+                    if let (Some(today), Some(log)) = (&mut today, recording_of(directory, workload)?) {
+                        stay = true;
+                        follow_recording(today, &mut vms, &decisions::released(&log)?);
+                    }
                     for flavor in &workload.retired_flavors {
                         if !vms.iter().any(|vm| vm.flavor == flavor.as_str()) {
                             bail!("workload.retired_flavors: no VM has the flavor {flavor:?}");
                         }
                     }
                     let mut set = VmSet::new(vms, workload);
-                    if let Some(snapshot) = &snapshot {
-                        let vms = snapshot.join(VMS);
-                        digest(&vms, &mut inputs.digests)?;
-                        let how = (fleet.vms_stay, workload.seed.unwrap_or(1));
-                        let on_hosts =
-                            residents(Trace::open_sorted(&vms, None)?, &built.hosts, set.trace(), how)?;
+                    if let Some(today) = today {
+                        let how = (stay, workload.seed.unwrap_or(1));
+                        let on_hosts = residents(today, &built.hosts, set.trace(), how)?;
                         set = set.with_residents(on_hosts);
                     }
                     inputs.sets.push(set);
@@ -101,6 +104,37 @@ impl Inputs {
 
     pub(crate) fn set(&self, number: usize) -> &VmSet {
         &self.sets[self.scenarios[number].set]
+    }
+}
+
+/// The VMs of a snapshot.
+fn today(snapshot: &Path, digests: &mut BTreeMap<PathBuf, String>) -> Result<Vec<Vm>> {
+    let vms = snapshot.join(VMS);
+    digest(&vms, digests)?;
+    Ok(Trace::open_sorted(&vms, None)?)
+}
+
+/// The trace of a workload, if it is the log of a service's decisions.
+fn recording_of(directory: &Path, workload: &Workload) -> Result<Option<PathBuf>> {
+    let Some(path) = workload.trace.as_ref().filter(|trace| *trace != "-") else { return Ok(None) };
+    let path = directory.join(path);
+    let format = match &workload.format {
+        Some(format) => format.parse()?,
+        None => Format::detect(&path)?,
+    };
+    Ok((format == Format::Decisions).then_some(path))
+}
+
+/// VMs of a snapshot leave when a recording from the snapshot on says so, and those that it has as
+/// requests, too, do not arrive again.
+fn follow_recording(today: &mut [Vm], vms: &mut Vec<Vm>, released: &BTreeMap<String, Micros>) {
+    let known: BTreeSet<&str> = today.iter().map(|vm| vm.id.as_str()).collect();
+    vms.retain(|vm| !known.contains(vm.id.as_str()));
+    let begin = vms.first().map_or(Micros(0), |first| first.arrival);
+    for vm in today {
+        if let Some(at) = released.get(vm.id.as_str()) {
+            vm.departure = Some(Micros(vm.arrival.0 + at.0.saturating_sub(begin.0)));
+        }
     }
 }
 

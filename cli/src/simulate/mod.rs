@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result, bail};
-use berth_simulator::scenario::{Answer, ScenarioRuns, Variant, variants};
+use berth_simulator::scenario::{Answer, RecordedDecisions, RunResult, ScenarioRuns, Variant, variants};
 use clap::Args;
 
 pub(crate) use inputs::{Inputs, deciding, known_lifetimes, provenance, trace_of, workload_of};
@@ -158,8 +158,22 @@ fn sentence(scenarios: &[ScenarioRuns]) -> String {
         best.passed
     );
     if scenarios.len() == 1 {
-        figures
+        figures + &recorded(&best.runs)
     } else {
         format!("Best of {} scenarios: {}: {figures}", scenarios.len(), best.label)
+    }
+}
+
+/// How the decisions of a run compare with those of a recording, if the trace is one.
+fn recorded(runs: &[RunResult]) -> String {
+    let [RunResult { recorded: Some(recorded), .. }] = runs else { return String::new() };
+    let RecordedDecisions { decisions, same, first_difference, sha256, .. } = recorded;
+    match first_difference {
+        None => format!(" All {decisions} decisions are those of the recording (SHA-256 {sha256})."),
+        Some(first) => format!(
+            " {same} of {decisions} decisions are those of the recording; the first other one is that on VM {}: \
+             {} in the recording, {} here.",
+            first.vm, first.recorded, first.replayed
+        ),
     }
 }

@@ -48,6 +48,7 @@ fn document(answer: &Answer, provenance: &Provenance) -> Value {
                 "rejected_vcpu_hours": scenario.values(|run| run.figures.rejected_vcpu_hours),
                 "mean_hosts": scenario.values(|run| run.figures.mean_hosts),
             },
+            "recorded": scenario.runs.iter().map(|run| &run.recorded).collect::<Vec<_>>(),
             "decisions_sha256": scenario.runs.iter().map(|run| run.figures.decisions_sha256.as_str()).collect::<Vec<_>>(),
         })
     });

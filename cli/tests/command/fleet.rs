@@ -94,6 +94,56 @@ fn a_dump_of_the_original_placement_is_a_fleet() {
     assert_eq!(run["placed"].as_u64(), Some(0), "{run}");
 }
 
+/// A day from a snapshot on: what the service decided, and what left, is in its log.
+#[test]
+fn a_recorded_day_replays_to_the_same_hosts() {
+    let directory = TempDir::new().unwrap();
+    let place = directory.path();
+    fs::create_dir(place.join("monday")).unwrap();
+    fs::write(place.join("monday/hosts.csv"), "host_id,vcpus,ram_mb,disk_gb\nkvm-1,8,8192,100\n").unwrap();
+    let vms = "vm_id,arrival_s,departure_s,vcpus,ram_mb,disk_gb,host,age_s\n\
+               old,0,,7,512,0,kvm-1,100\nstays,0,,1,512,0,kvm-1,1000000\n";
+    fs::write(place.join("monday/vms.csv"), vms).unwrap();
+    let line = |decision: &str| {
+        let fields = serde_json::json!({"timestamp": "", "level": "INFO", "target": "decisions", "decision": decision});
+        format!("{fields}\n")
+    };
+    let decided = |at: u64, instance: &str, hosts: &str| {
+        line(&format!(
+            "{{\"at_us\":{at},\"instances\":[\"{instance}\"],\"hosts\":[{hosts}],\"flavor\":\"f\",\"vcpus\":7,\
+             \"memory_mb\":512,\"disk_gb\":0,\"extra_specs\":{{}},\"project\":\"p\",\"zone\":\"\"}}"
+        ))
+    };
+    let log = [
+        decided(900_000, "old", "\"kvm-1\""), // before the snapshot was complete
+        decided(1_000_000, "early", ""),
+        line("{\"at_us\":2000000,\"released\":\"old\"}"),
+        decided(3_000_000, "late", "\"kvm-1\""),
+    ];
+    fs::write(place.join("monday/decisions.log"), log.concat()).unwrap();
+    let scenario =
+        "workload.trace = \"monday/decisions.log\"\nfleet.snapshot = \"monday\"\nscheduler.kind = \"nova\"\n";
+    fs::write(place.join("monday.toml"), scenario).unwrap();
+    let said = succeed(place, "simulate monday.toml --out results");
+    let answer: serde_json::Value = serde_json::from_str(&read(place, "results/answer.json")).unwrap();
+    let recorded = &answer["scenarios"][0]["recorded"][0];
+    assert_eq!((recorded["decisions"].as_u64(), recorded["same"].as_u64()), (Some(2), Some(2)), "{said}");
+    assert_eq!(recorded["sha256"], recorded["recorded_sha256"]);
+    assert!(
+        answer["answer"].as_str().unwrap().contains("All 2 decisions are those of the recording"),
+        "{answer}"
+    );
+
+    // The service decided otherwise.
+    fs::write(place.join("monday/decisions.log"), log.concat().replace("[]", "[\\\"kvm-1\\\"]")).unwrap();
+    succeed(place, "simulate monday.toml --out other");
+    let answer = read(place, "other/answer.json");
+    assert!(
+        answer.contains("1 of 2 decisions are those of the recording") && answer.contains("VM early"),
+        "{answer}"
+    );
+}
+
 #[test]
 fn a_snapshot_says_what_it_cannot_read() {
     let directory = TempDir::new().unwrap();

@@ -12,6 +12,7 @@
 //! | `packing.rs` | packing by lifetimes or shapes |
 //! | `lifetimes.rs` | predictions of how long VMs live |
 //! | `gpus.rs` | hosts whose GPUs are shared |
+//! | `recorded.rs` | comparison with the decisions of a live service |
 //! | `residents.rs` | VMs that are on hosts when a run begins |
 //! | `run.rs` | one run: arrivals, departures, events, waiting |
 //! | `gauge.rs` | what a run measures |
@@ -34,6 +35,7 @@ mod lifetimes;
 mod packing;
 mod parallel;
 mod plan;
+mod recorded;
 mod report;
 mod residents;
 mod result;
@@ -59,6 +61,7 @@ pub use gauge::Point;
 pub use lifetimes::Predictions;
 pub use parallel::in_order;
 pub use plan::{Plan, PlanStep, Planner};
+pub use recorded::{DecisionDifference, RecordedDecisions};
 pub use report::{Answer, Provenance, ScenarioRuns, html};
 pub use residents::{Resident, residents};
 pub use result::{Figures, RejectedFlavor, RunResult};

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::scenario::config::ServiceLevels;
 use crate::scenario::gauge::{Measured, Point};
+use crate::scenario::recorded::RecordedDecisions;
 use crate::scenario::statistics::quantile;
 use crate::scenario::workload::Flavors;
 
@@ -50,6 +51,9 @@ pub struct RunResult {
     /// The share of all GPUs in use after the last arrival, with a policy that counts GPUs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gpus_used: Option<f64>,
+    /// How the decisions compare with those of a trace that names hosts of the fleet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorded: Option<RecordedDecisions>,
     /// Ratios, means and peaks.
     pub figures: Figures,
     /// Rejections by flavor, project and what was short.

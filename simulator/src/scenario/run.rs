@@ -17,6 +17,7 @@ use crate::scenario::engine::{Deciding, Engine, Leaving, engine};
 use crate::scenario::events::HostEvent;
 use crate::scenario::gauge::Gauge;
 use crate::scenario::lifetimes::{Predicted, Predictions};
+use crate::scenario::recorded::RecordedComparison;
 use crate::scenario::residents::DISABLED;
 use crate::scenario::result::{Rejections, RunResult, Waits};
 use crate::scenario::workload::VmSet;
@@ -99,6 +100,7 @@ pub fn run(
         rejections: Rejections::default(),
         waits: Waits::default(),
         digest: Sha256::new(),
+        recorded: RecordedComparison::new(env.hosts),
         rejected_us: 0,
         asked_us: 0,
     };
@@ -148,6 +150,7 @@ struct Run<'a> {
     rejections: Rejections,
     waits: Waits,
     digest: Sha256,
+    recorded: RecordedComparison<'a>,
     /// vCPU-microseconds, of VMs that arrived after the warm-up.
     rejected_us: u128,
     asked_us: u128,
@@ -284,6 +287,7 @@ impl<'a> Run<'a> {
         if !self.place(job, now)? {
             return Ok(false);
         }
+        self.recorded.add(self.vm(job), Some(self.hosts[job as usize] as usize));
         self.result.placed += u64::from(self.drawn[job as usize].arrival >= self.from);
         self.plan_departure(job, now);
         Ok(true)
@@ -325,6 +329,7 @@ impl<'a> Run<'a> {
 
     fn reject(&mut self, job: u32, now: Micros) {
         self.gauge.rejected += 1;
+        self.recorded.add(self.vm(job), None);
         if self.drawn[job as usize].arrival < self.from {
             return;
         }
@@ -470,6 +475,7 @@ impl<'a> Run<'a> {
         let hosts = self.env.hosts.len() as u64;
         let digest = self.digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         self.result.is_complete = is_complete;
+        self.result.recorded = self.recorded.finish();
         self.result.complete(
             hosts,
             self.gauge.finish(),
