@@ -44,6 +44,7 @@ mod fleet;
 mod generate;
 mod health;
 mod interrupt;
+mod invocation;
 mod leading;
 mod manual;
 mod operator;

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use berth_simulator::scenario::{
     Answer, Plan, Planner, Predictions, Provenance, SchedulerSpec, ServiceLevels, VmSet, Workload,
 };
-use berth_traces::{HostShape, HostShapes, HostShapesError, Micros};
+use berth_traces::{HostShape, Micros, Resources};
 use clap::Args;
 use indicatif::HumanCount;
 
@@ -15,7 +15,7 @@ use crate::interrupt::Interrupt;
 use crate::progress::Runs;
 use crate::simulate::{cores, deciding, known_lifetimes, trace_of, workload_of, write_report};
 use crate::table::Grid;
-use crate::{Ending, output};
+use crate::{Ending, invocation, output};
 
 /// Find the fewest hosts of a shape that serve a workload.
 #[derive(Args)]
@@ -56,7 +56,7 @@ pub(crate) struct PlanCommand {
     #[arg(long, value_name = "X", default_value_t = ServiceLevels::DEFAULT_REJECTED, value_parser = share)]
     rejected: f64,
     /// The growth of arrivals each month, 0.03 for 3 %
-    #[arg(long, value_name = "X", default_value_t = 0.0)]
+    #[arg(long, value_name = "X", default_value_t = 0.0, allow_negative_numbers = true)]
     growth: f64,
     /// Copies or leaves out VMs: 1.2 plans for a fifth more
     #[arg(long, value_name = "X")]
@@ -99,7 +99,7 @@ fn deviation(text: &str) -> Result<f64, String> {
 #[derive(Debug, Clone, PartialEq)]
 struct Priced {
     text: String,
-    shape: HostShape,
+    capacity: Resources,
     price: Option<f64>,
 }
 
@@ -117,9 +117,8 @@ fn priced(text: &str) -> Result<Priced, String> {
             "one shape without a number of hosts, such as 64x256: the number is the answer".to_owned()
         );
     }
-    let fleet: HostShapes =
-        format!("{shape}:1").parse().map_err(|error: HostShapesError| error.to_string())?;
-    Ok(Priced { text: shape.to_owned(), shape: fleet.shapes[0], price: price.transpose()? })
+    let capacity = HostShape::capacity_of(shape).map_err(|error| error.to_string())?;
+    Ok(Priced { text: shape.to_owned(), capacity, price: price.transpose()? })
 }
 
 fn share(text: &str) -> Result<f64, String> {
@@ -204,9 +203,11 @@ impl PlanCommand {
             seed: Some(self.seed),
             ..Workload::default()
         };
+        workload.check()?;
         let mut digests = BTreeMap::new();
         let (vms, _) = trace_of(Path::new(""), &workload, &mut digests)?;
         let set = VmSet::new(vms, &workload);
+        set.check_warm_up(self.warm_up)?;
         let scheduler = SchedulerSpec {
             policy: Some(self.policy.clone()),
             nova_conf: self.nova_conf.clone(),
@@ -222,8 +223,7 @@ impl PlanCommand {
         let levels = ServiceLevels { rejected_vcpu_hours: Some(self.rejected), ..ServiceLevels::default() };
         let mut plans = Vec::new();
         for mix in Mix::all(&self.shape, self.mix) {
-            let capacities: Vec<_> =
-                mix.0.iter().map(|(shape, weight)| (shape.shape.capacity, *weight)).collect();
+            let capacities: Vec<_> = mix.0.iter().map(|(shape, weight)| (shape.capacity, *weight)).collect();
             let planner = Planner {
                 set: &set,
                 shapes: &capacities,
@@ -259,7 +259,7 @@ impl PlanCommand {
         };
         let provenance = Provenance {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            command: std::env::args().collect::<Vec<_>>().join(" "),
+            command: invocation::shown(std::env::args()),
             seed: self.seed,
             trace: workload_of(&workload),
             trace_sha256: digests.values().next().cloned(),
@@ -295,6 +295,10 @@ impl PlanCommand {
 
 impl PlanCommand {
     fn predictions(&self) -> Result<Predictions> {
+        let is_given = self.lifetimes.is_some() || self.lifetime_error.is_some();
+        if is_given && self.policy != "lifetime" && self.nova_conf.is_none() {
+            bail!("--lifetimes and --lifetime-error: the policy {} does not use them", self.policy);
+        }
         match (&self.lifetimes, self.lifetime_error) {
             (Some(file), _) => known_lifetimes(file, &mut BTreeMap::new()),
             (None, Some(error)) => Ok(Predictions::Oracle(error)),
@@ -381,7 +385,7 @@ mod tests {
     #[test]
     fn shapes_may_have_prices() {
         let of = priced("64x256@900").unwrap();
-        assert_eq!((of.text.as_str(), of.price, of.shape.capacity.vcpus), ("64x256", Some(900.0), 64));
+        assert_eq!((of.text.as_str(), of.price, of.capacity.vcpus), ("64x256", Some(900.0), 64));
         assert_eq!(priced("64x256x3840").unwrap().price, None);
         for (text, words) in [
             ("64x256:10", "the number is the answer"),

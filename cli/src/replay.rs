@@ -16,7 +16,7 @@ use clap::{Args, ValueEnum};
 use crate::interrupt::Interrupt;
 use crate::placements::Placements;
 use crate::progress::Bar;
-use crate::{Ending, VERSION, config, output, summary};
+use crate::{Ending, VERSION, config, invocation, output, summary};
 
 /// VMs of the sample trace: two days of the synthetic cloud.
 const SAMPLE_VMS: u64 = 150_000;
@@ -154,7 +154,7 @@ impl Replay {
 
         outcome.placements_sha256 = Some(sha256);
 
-        let command = command(std::env::args());
+        let command = invocation::shown(std::env::args());
         let provenance = report::ReplayProvenance {
             version: env!("CARGO_PKG_VERSION"),
             trace: &trace_name,
@@ -262,32 +262,6 @@ impl Replay {
     }
 }
 
-/// The command line without the options that name what is written: equal runs have equal reports.
-fn command(arguments: impl Iterator<Item = String>) -> String {
-    const WRITTEN: [&str; 2] = ["--out", "--placements"];
-    let mut words = vec!["berth".to_owned()];
-    let mut arguments = arguments.skip(1);
-    while let Some(argument) = arguments.next() {
-        let name = argument.split_once('=').map_or(&*argument, |(name, _)| name);
-        match name {
-            "--json" => {}
-            _ if !WRITTEN.contains(&name) => words.push(quoted(argument)),
-            _ if name == argument => drop(arguments.next()), // its value
-            _ => {}
-        }
-    }
-    words.join(" ")
-}
-
-/// An argument as a shell takes it.
-fn quoted(argument: String) -> String {
-    let is_plain = |letter: char| letter.is_alphanumeric() || "-_=./:,@%+".contains(letter);
-    match !argument.is_empty() && argument.chars().all(is_plain) {
-        true => argument,
-        false => format!("'{}'", argument.replace('\'', "'\\''")),
-    }
-}
-
 struct Watch {
     placements: Placements,
     bar: Bar,
@@ -302,19 +276,5 @@ impl Observer for Watch {
     fn proceed(&mut self, vms: u64, _now: Micros) -> bool {
         self.bar.show(vms);
         !self.interrupt.requested()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_command_in_a_report_has_what_decides_its_content() {
-        let shown = |line: &[&str]| command(line.iter().map(ToString::to_string));
-        let line =
-            ["/usr/bin/berth", "replay", "my vms.csv", "--out", "a", "--seed=7", "--placements=b", "--json"];
-        assert_eq!(shown(&line), "berth replay 'my vms.csv' --seed=7");
-        assert_eq!(shown(&["berth", "replay", "--trace", "it's"]), "berth replay --trace 'it'\\''s'");
     }
 }

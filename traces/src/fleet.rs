@@ -1,6 +1,7 @@
 //! Fleets in a short notation: `64x256x3840:1000`.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use compact_str::ToCompactString;
@@ -72,6 +73,9 @@ pub enum HostShapesError {
     /// The text does not have the required form.
     #[error("host shape {0:?} is not of the form <vCPU>x<GiB>[x<disk GB>]:<count>, like 64x256x3840:1000")]
     Form(String),
+    /// A shape without a count does not have the required form.
+    #[error("host shape {0:?} is not of the form <vCPU>x<GiB>[x<disk GB>], like 64x256 or 64x256x3840")]
+    Capacity(String),
     /// A number is invalid or too large.
     #[error("host shape {shape:?}: {what} {value:?} is not a whole number from {least} to {most}")]
     Number {
@@ -91,35 +95,59 @@ pub enum HostShapesError {
     TooLarge(u64),
 }
 
-impl FromStr for HostShape {
-    type Err = HostShapesError;
-
-    fn from_str(text: &str) -> Result<Self, HostShapesError> {
-        let form = || HostShapesError::Form(shown(text.as_bytes()));
-        let number = |what, value: &str, least, most| {
-            value.parse().ok().filter(|n| (least..=most).contains(n)).ok_or_else(|| HostShapesError::Number {
-                shape: shown(text.as_bytes()),
-                what,
-                value: shown(value.as_bytes()),
-                least,
-                most,
-            })
-        };
-        let (shape, count) = text.split_once(':').ok_or_else(form)?;
-        let (vcpus, memory, disk) = match *shape.split('x').collect::<Vec<_>>() {
+impl HostShape {
+    /// The amounts of a shape without a count, `64x256` or `64x256x3840`.
+    ///
+    /// # Errors
+    /// The text has another form, or a number is invalid.
+    pub fn capacity_of(text: &str) -> Result<Resources, HostShapesError> {
+        let number = |what, value: &str, least, most| number(text, what, value, least..=most);
+        let (vcpus, memory, disk) = match *text.split('x').collect::<Vec<_>>() {
             [vcpus, memory] => (vcpus, memory, None),
             [vcpus, memory, disk] => (vcpus, memory, Some(disk)),
-            _ => return Err(form()),
+            _ => return Err(HostShapesError::Capacity(shown(text.as_bytes()))),
         };
-        let capacity = Resources {
+        Ok(Resources {
             vcpus: number("vCPU", vcpus, 1, u32::MAX)?,
             memory_mb: number("memory in GiB", memory, 1, u32::MAX / 1024)? * 1024,
             disk_gb: match disk {
                 Some(disk) => number("disk in GB", disk, 0, u32::MAX)?,
                 None => Self::UNLIMITED_DISK,
             },
-        };
-        Ok(Self { capacity, count: number("count", count, 1, HostShapes::MOST_HOSTS)? })
+        })
+    }
+}
+
+/// A number of a shape.
+fn number(
+    shape: &str,
+    what: &'static str,
+    value: &str,
+    allowed: RangeInclusive<u32>,
+) -> Result<u32, HostShapesError> {
+    value.parse().ok().filter(|number| allowed.contains(number)).ok_or_else(|| HostShapesError::Number {
+        shape: shown(shape.as_bytes()),
+        what,
+        value: shown(value.as_bytes()),
+        least: *allowed.start(),
+        most: *allowed.end(),
+    })
+}
+
+impl FromStr for HostShape {
+    type Err = HostShapesError;
+
+    fn from_str(text: &str) -> Result<Self, HostShapesError> {
+        let form = || HostShapesError::Form(shown(text.as_bytes()));
+        let (shape, count) = text.split_once(':').ok_or_else(form)?;
+        let capacity = Self::capacity_of(shape).map_err(|error| match error {
+            HostShapesError::Capacity(_) => form(),
+            HostShapesError::Number { what, value, least, most, .. } => {
+                HostShapesError::Number { shape: shown(text.as_bytes()), what, value, least, most }
+            }
+            error => error,
+        })?;
+        Ok(Self { capacity, count: number(text, "count", count, 1..=HostShapes::MOST_HOSTS)? })
     }
 }
 

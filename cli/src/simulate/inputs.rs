@@ -16,8 +16,8 @@ use berth_simulator::scenario::{
 use berth_traces::{Extent, Format, Generator, Micros, Trace, TraceHost, Vm, decisions, neutral, reference};
 use sha2::{Digest, Sha256};
 
-use crate::config;
 use crate::fleet::{HOSTS, VMS};
+use crate::{config, invocation};
 
 /// VMs of the synthetic cloud without a number.
 const SAMPLE_VMS: u64 = 150_000;
@@ -46,6 +46,7 @@ impl Inputs {
         let mut known: BTreeMap<String, usize> = BTreeMap::new();
         for variant in variants {
             let Scenario { workload, fleet, scheduler, .. } = &variant.scenario;
+            workload.check()?;
             let snapshot = fleet.snapshot.as_ref().map(|snapshot| directory.join(snapshot));
             let file = match (&fleet.file, &workload.reference) {
                 (Some(_), _) if snapshot.is_some() => bail!("fleet: only one of file and snapshot"),
@@ -76,6 +77,7 @@ impl Inputs {
                         }
                     }
                     let mut set = VmSet::new(vms, workload);
+                    set.check_warm_up(workload.warm_up.0)?;
                     if let Some(today) = today {
                         let how = (stay, workload.seed.unwrap_or(1));
                         let on_hosts = residents(today, &built.hosts, set.trace(), how)?;
@@ -319,7 +321,7 @@ pub(crate) fn provenance(inputs: &Inputs, scenario: &str, variants: &[Variant]) 
     let of_trace = inputs.digests.iter().find(|(path, _)| path.ends_with(&trace));
     Provenance {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        command: std::env::args().collect::<Vec<_>>().join(" "),
+        command: invocation::shown(std::env::args()),
         seed: first.and_then(|scenario| scenario.workload.seed).unwrap_or(1),
         trace_sha256: of_trace.map(|(_, digest)| digest.clone()),
         trace,

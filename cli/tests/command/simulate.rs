@@ -85,6 +85,24 @@ fn a_plan() {
     );
     succeed(directory, "compare plan plan");
     assert!(fail(directory, 2, "plan --shape 4x64:3").contains("the number is the answer"));
+    for (line, words) in [
+        ("--shape 64", "host shape \"64\" is not of the form <vCPU>x<GiB>[x<disk GB>], like"),
+        ("--shape 0x64", "vCPU \"0\" is not a whole number"),
+    ] {
+        assert!(fail(directory, 2, &format!("plan {line}")).contains(words), "{line}");
+    }
+    // Each of these was an answer, or a search without end.
+    for (line, words) in [
+        ("--warm-up 30d", "workload.warm_up: 30.00 days, but the last VM arrives 5.00 days after the first"),
+        ("--growth -2", "workload.growth_per_month -2: "),
+        ("--scale 0", "workload.scale 0: it is a number above 0"),
+        ("--lifetime-error 0.5", "the policy bestfit does not use them"),
+        ("--shape 1x1", "VMs with 100.00 % of the vCPU-hours fit no host"),
+    ] {
+        let shape = if line.contains("--shape") { "" } else { "--shape 4x64" };
+        let error = fail(directory, 1, &format!("plan --trace steady.csv {shape} {line}"));
+        assert!(error.contains(words), "{line}: {error}");
+    }
     assert!(fail(directory, 2, "plan --shape 4x64@-1").contains("is not a number above 0"));
     assert!(fail(directory, 2, "plan --shape 4x64 --rejected 1.5").contains("a share from 0 to 1"));
 }

@@ -456,6 +456,29 @@ pub fn fleet_file(text: &str, is_json: bool) -> Result<FleetSpec, ScenarioError>
     }
 }
 
+/// Copies of a VM, at most.
+const MOST_SCALE: f64 = 10_000.0;
+
+impl Workload {
+    /// Checks the numbers.
+    ///
+    /// # Errors
+    /// One of them makes no sense; the message names the setting.
+    pub fn check(&self) -> Result<(), ScenarioError> {
+        let Self { scale, growth_per_month: growth, .. } = self;
+        if !growth.is_finite() || *growth <= -1.0 {
+            let problem = "the arrivals of a month are at least none: it is above -1";
+            return Err(ScenarioError::new(&format!("workload.growth_per_month {growth}: {problem}")));
+        }
+        match scale.filter(|scale| !(*scale > 0.0 && *scale <= MOST_SCALE)) {
+            Some(scale) => Err(ScenarioError::new(&format!(
+                "workload.scale {scale}: it is a number above 0, up to {MOST_SCALE}"
+            ))),
+            None => Ok(()),
+        }
+    }
+}
+
 impl EventSpec {
     /// Refuses an event that names no hosts, or that two settings contradict each other in.
     pub(crate) fn check(&self) -> Result<(), ScenarioError> {

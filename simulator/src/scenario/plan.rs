@@ -17,7 +17,7 @@ use std::sync::{Mutex, OnceLock};
 
 use berth_traces::inspect::{Load, load};
 use berth_traces::scale::{Drawn, as_vms};
-use berth_traces::{HostShapes, Micros, Resources, TraceHost};
+use berth_traces::{HostShapes, Micros, Resources, TraceHost, Vm};
 use serde::Serialize;
 
 use crate::scenario::ScenarioError;
@@ -126,6 +126,7 @@ impl Planner<'_> {
         if vms.is_empty() {
             return Err(ScenarioError::new("the trace has no VM"));
         }
+        self.check_sizes()?;
         let draws: Vec<Vec<Drawn>> = in_order(self.jobs, self.resamples.max(1) as usize, |number| {
             self.set.draw(self.resamples, u32::try_from(number).unwrap_or(0), self.seed)
         });
@@ -145,6 +146,36 @@ impl Planner<'_> {
         };
         let Some(plan) = search.plan(&bounds)? else { return Ok(None) };
         Ok(Some(self.answer(plan, &own, &search)))
+    }
+
+    /// Checks that VMs which fit no shape do not break the service level by themselves: the search
+    /// would try ever larger fleets.
+    #[allow(clippy::cast_precision_loss)] // a share
+    fn check_sizes(&self) -> Result<(), ScenarioError> {
+        let end = self.set.vms.last().map_or(Micros(0), |last| last.arrival);
+        let vcpu_us = |vm: &Vm| {
+            let until = vm.departure.unwrap_or(end).min(end);
+            u128::from(until.0.saturating_sub(vm.arrival.0)) * u128::from(vm.resources.vcpus)
+        };
+        let fits = |vm: &Vm| {
+            let asked = vm.resources;
+            self.shapes.iter().any(|(shape, _)| {
+                asked.vcpus <= shape.vcpus
+                    && asked.memory_mb <= shape.memory_mb
+                    && asked.disk_gb <= shape.disk_gb
+            })
+        };
+        let all: u128 = self.set.vms.iter().map(vcpu_us).sum();
+        let unfit: u128 = self.set.vms.iter().filter(|vm| !fits(vm)).map(vcpu_us).sum();
+        let share = unfit as f64 / all.max(1) as f64;
+        if share <= self.levels.rejected_vcpu_hours.unwrap_or(ServiceLevels::DEFAULT_REJECTED) {
+            return Ok(());
+        }
+        Err(ScenarioError::new(&format!(
+            "no number of hosts meets the service levels: VMs with {:.2} % of the vCPU-hours fit no host; \
+             berth trace check names them",
+            100.0 * share
+        )))
     }
 
     /// Hosts whose amounts equal these, in the resource that needs most.
@@ -232,7 +263,8 @@ fn steps(tried: &BTreeMap<(u32, usize), Tried>) -> Vec<PlanStep> {
         let complete: Vec<&Tried> = runs.iter().filter(|run| run.is_complete).collect();
         #[allow(clippy::cast_precision_loss)] // counts of runs
         let mean = |of: fn(&Tried) -> f64| {
-            complete.iter().map(|run| of(run)).sum::<f64>() / (complete.len().max(1)) as f64
+            // The sum of none is -0.
+            0.0 + complete.iter().map(|run| of(run)).sum::<f64>() / (complete.len().max(1)) as f64
         };
         PlanStep {
             hosts,

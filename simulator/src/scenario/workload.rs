@@ -7,6 +7,7 @@ use rand::Rng;
 use rand::seq::SliceRandom;
 use rustc_hash::FxHashMap;
 
+use crate::scenario::ScenarioError;
 use crate::scenario::config::Workload;
 use crate::scenario::residents::Resident;
 
@@ -61,6 +62,24 @@ impl VmSet {
         }
         let flavors = flavors(&vms);
         Self { vms, flavors, residents: Vec::new() }
+    }
+
+    /// Checks that something is left to measure.
+    ///
+    /// # Errors
+    /// No VM arrives after the warm-up.
+    pub fn check_warm_up(&self, warm_up: Micros) -> Result<(), ScenarioError> {
+        let (Some(first), Some(last)) = (self.trace().first(), self.trace().last()) else { return Ok(()) };
+        let span = last.arrival.0 - first.arrival.0;
+        if warm_up.0 <= span {
+            return Ok(());
+        }
+        let days = |micros: u64| Micros(micros).as_secs_f64() / 86_400.0;
+        Err(ScenarioError::new(&format!(
+            "workload.warm_up: {:.2} days, but the last VM arrives {:.2} days after the first",
+            days(warm_up.0),
+            days(span)
+        )))
     }
 
     /// With VMs that are on hosts when a run begins.
