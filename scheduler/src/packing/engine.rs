@@ -19,8 +19,8 @@ use crate::policy::{Policy, Rank};
 const MAX_ATTEMPTS: usize = 16;
 /// Requests that are kept prepared.
 const MOST_PREPARED: usize = 1024;
-/// What a host's free share of vCPUs and of memory counts, in hours of a host, beside lifetimes.
-const FREE_HOURS: [f32; 2] = [1.0, 0.3];
+/// What an empty host's slots count, in hours of a host, beside lifetimes.
+const SLOT_HOURS: f32 = 2.0;
 
 /// What makes a host the best one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -52,6 +52,7 @@ pub struct PackingEngine {
     prepared: FxHashMap<[u32; 3], Prepared>,
     /// By row.
     hosts: Vec<HostState>,
+    slots: SlotCosts,
     rule: State,
 }
 
@@ -63,7 +64,7 @@ struct HostState {
 
 enum State {
     Lifetimes(Box<Lifetimes>),
-    Shapes(SlotCosts),
+    Shapes,
 }
 
 struct Lifetimes {
@@ -83,9 +84,10 @@ impl PackingEngine {
                 future: Future::new(),
                 outlooks: Vec::new(),
             })),
-            PackingRule::Shapes => State::Shapes(SlotCosts::default()),
+            PackingRule::Shapes => State::Shapes,
         };
-        let mut engine = Self { index, view, prepared: FxHashMap::default(), hosts: Vec::new(), rule };
+        let (prepared, hosts, slots) = (FxHashMap::default(), Vec::new(), SlotCosts::default());
+        let mut engine = Self { index, view, prepared, hosts, slots, rule };
         let rows: Vec<Row> = engine.view.iter().map(|(row, _)| row).collect();
         rows.into_iter().for_each(|row| engine.host_changed(row));
         engine
@@ -168,7 +170,7 @@ impl PackingEngine {
     }
 
     fn host_changed(&mut self, row: Row) {
-        let Self { index, view, hosts, rule, .. } = self;
+        let Self { index, view, hosts, slots, rule, .. } = self;
         let free = view.host(row).unwrap_or_default();
         if hosts.len() <= row.index() {
             hosts.resize(row.index() + 1, HostState::default());
@@ -178,9 +180,9 @@ impl PackingEngine {
             let used = index.used(row, HOST_CLASSES[class]);
             i32::try_from(i64::from(free[class]).saturating_add(used).max(0)).unwrap_or(i32::MAX)
         });
-        match rule {
-            State::Shapes(slots) => slots.update(row, host.capacity, free),
-            State::Lifetimes(lifetimes) => lifetimes.outlooks.resize_with(hosts.len(), Outlook::default),
+        slots.update(row, host.capacity, free);
+        if let State::Lifetimes(lifetimes) = rule {
+            lifetimes.outlooks.resize_with(hosts.len(), Outlook::default);
         }
     }
 
@@ -196,11 +198,9 @@ impl PackingEngine {
         let (view, hosts) = (&self.view, &self.hosts);
         let rank = |row: Row| Policy::BestFit.rank(view.host(row).unwrap_or_default(), row);
         let in_use = |row: &Row| hosts[row.index()].instances > 0;
+        let slots = self.slots.of(prepared.need().map(|need| need.max(0)));
         let best = match &mut self.rule {
-            State::Shapes(slots) => {
-                let costs = slots.of(prepared.need().map(|need| need.max(0)));
-                least(rows().filter(in_use).map(|row| (costs[row.index()], row)))
-            }
+            State::Shapes => least(rows().filter(in_use).map(|row| (slots[row.index()], row))),
             State::Lifetimes(lifetimes) => {
                 let confidence = lifetimes.model.confidence() as f32;
                 if confidence == 0.0 {
@@ -211,8 +211,7 @@ impl PackingEngine {
                     least(rows().filter(in_use).map(|row| {
                         let outlook = &mut outlooks[row.index()];
                         outlook.follow(future, request.now_s);
-                        let free = view.host(row).unwrap_or_default();
-                        (confidence * cost.on(outlook) + free_hours(free, hosts[row.index()].capacity), row)
+                        (confidence * cost.on(outlook) + SLOT_HOURS * slots[row.index()], row)
                     }))
                 }
             }
@@ -236,13 +235,6 @@ impl PackingEngine {
         }
         Ok(())
     }
-}
-
-/// What a host's free amounts count beside lifetimes: of hosts that are alike in those, the fuller
-/// one is better.
-fn free_hours(free: HostFree, capacity: HostFree) -> f32 {
-    let of = |class: usize| FREE_HOURS[class] * free[class] as f32 / capacity[class].max(1) as f32;
-    of(0) + of(1)
 }
 
 /// The row with the least cost; the lowest of those with the same.

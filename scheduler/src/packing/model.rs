@@ -7,7 +7,7 @@ use crate::packing::lifetime::Lifetime;
 /// Errors count as so large (in deviations of the logarithm) until enough have been observed ...
 const UNKNOWN_ERROR: f64 = 2.0;
 /// ... for which so many observations count.
-const CAUTION: f64 = 1_000.0;
+const CAUTION: f64 = 500.0;
 /// The lifetime of an instance before any was observed: an hour, within a factor of e² either way.
 const UNKNOWN_LIFETIME: (f64, f64) = (8.19, 2.0);
 /// The observations for which that counts.
