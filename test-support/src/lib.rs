@@ -6,7 +6,8 @@
 //! | [`setting`] | numbers that `cargo xtask` passes in environment variables |
 //! | [`published_trace`] | traces that others have published, where they are present |
 //! | [`skip`] | tests that cannot run here, with the reason |
-//! | `rabbit`, `mariadb`, `etcd`, `port` | RabbitMQ, MariaDB and clusters of etcd, each with a directory and ports of its own (feature `servers`) |
+//! | `rabbit`, `mariadb`, `postgres`, `etcd`, `port` | RabbitMQ, MariaDB, PostgreSQL and clusters of etcd, each with a directory and ports of its own (feature `servers`) |
+//! | `certificates` | certificates for connections to them (feature `servers`) |
 //! | `nova` | random fleets and requests for Nova's scheduler (feature `nova`) |
 //! | `replay` | recorded results of Nova and where Berth's differ (feature `replay`) |
 //! | `agents_service` | a service for agents under test (feature `agents`) |
@@ -24,6 +25,8 @@
 #[cfg(feature = "agents")]
 pub mod agents_service;
 #[cfg(feature = "servers")]
+pub mod certificates;
+#[cfg(feature = "servers")]
 pub mod etcd;
 #[cfg(feature = "servers")]
 pub mod mariadb;
@@ -31,6 +34,8 @@ pub mod mariadb;
 pub mod nova;
 #[cfg(feature = "servers")]
 pub mod port;
+#[cfg(feature = "servers")]
+pub mod postgres;
 pub mod process;
 pub mod published_trace;
 #[cfg(feature = "servers")]

@@ -46,6 +46,11 @@ impl MariaDb {
         self.port
     }
 
+    /// The process of the server, which runs.
+    pub fn process_id(&self) -> u32 {
+        self.server.as_ref().expect("it runs").id()
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }

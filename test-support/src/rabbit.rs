@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::certificates::Certificates;
 use crate::port::free_ports;
 
 const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
@@ -18,33 +19,53 @@ pub struct Rabbit {
     epmd: Child,
     server: Option<Child>,
     ports: [u16; 3],
+    tls_port: Option<u16>,
 }
 
 impl Rabbit {
     /// A broker that accepts connections; none where RabbitMQ is not installed.
     pub fn start() -> Option<Self> {
+        Self::start_with(None)
+    }
+
+    /// The same with a second port for encrypted connections of clients that have a certificate.
+    pub fn start_with_tls(certificates: &Certificates) -> Option<Self> {
+        Self::start_with(Some(certificates))
+    }
+
+    fn start_with(certificates: Option<&Certificates>) -> Option<Self> {
         if !Path::new(SERVER).exists() {
             return None;
         }
-        let ports = free_ports::<3>();
+        let [ports @ .., tls_port] = free_ports::<4>();
         let directory = tempfile::tempdir().expect("a directory");
         let path = |name: &str| directory.path().join(name);
         fs::write(path("plugins"), "[].\n").expect("is written");
         fs::write(path("env.conf"), "").expect("is written");
-        let settings = "vm_memory_high_watermark.absolute = 512MB\ndisk_free_limit.absolute = 10MB\n";
+        let mut settings =
+            "vm_memory_high_watermark.absolute = 512MB\ndisk_free_limit.absolute = 10MB\n".to_owned();
+        if let Some(certificates) = certificates {
+            settings += &tls_settings(directory.path(), certificates, tls_port);
+        }
         fs::write(path("rabbitmq.conf"), settings).expect("is written");
         let epmd = Command::new("epmd")
             .args(["-port", &ports[0].to_string(), "-address", "127.0.0.1"])
             .stdout(Stdio::null())
             .spawn()
             .expect("epmd starts");
-        let mut rabbit = Self { directory, epmd, server: None, ports };
+        let tls_port = certificates.map(|_| tls_port);
+        let mut rabbit = Self { directory, epmd, server: None, ports, tls_port };
         rabbit.start_server();
         Some(rabbit)
     }
 
     pub const fn port(&self) -> u16 {
         self.ports[2]
+    }
+
+    /// The port for encrypted connections, of a broker that has one.
+    pub fn tls_port(&self) -> u16 {
+        self.tls_port.expect("the broker has certificates")
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -95,8 +116,10 @@ impl Rabbit {
         let mut server = self.command(SERVER);
         let server = server.stdout(log.try_clone().expect("a log")).stderr(log).spawn();
         self.server = Some(server.expect("RabbitMQ starts"));
-        let deadline = Instant::now() + Duration::from_secs(120);
-        while TcpStream::connect(("127.0.0.1", self.port())).is_err() {
+        // After SIGKILL, and beside other work, it may take minutes.
+        let deadline = Instant::now() + Duration::from_secs(600);
+        let listens = |port: u16| TcpStream::connect(("127.0.0.1", port)).is_ok();
+        while !(listens(self.port()) && self.tls_port.is_none_or(listens)) {
             assert!(
                 Instant::now() < deadline,
                 "RabbitMQ does not start: {:?}",
@@ -120,6 +143,22 @@ impl Rabbit {
             std::thread::sleep(Duration::from_millis(50));
         }
     }
+}
+
+/// Settings for encrypted connections in which both sides verify the other, and their files.
+fn tls_settings(directory: &Path, certificates: &Certificates, port: u16) -> String {
+    let mut settings = format!("listeners.ssl.1 = 127.0.0.1:{port}\n");
+    let (server, key) = certificates.server();
+    for (option, file, pem) in [
+        ("cacertfile", "authority.pem", &certificates.authority()),
+        ("certfile", "server.pem", &server),
+        ("keyfile", "server.key", &key),
+    ] {
+        let file = directory.join(file);
+        fs::write(&file, pem).expect("is written");
+        settings += &format!("ssl_options.{option} = {}\n", file.display());
+    }
+    settings + "ssl_options.verify = verify_peer\nssl_options.fail_if_no_peer_cert = true\n"
 }
 
 impl Drop for Rabbit {

@@ -88,10 +88,11 @@ pub(super) async fn connect(
 
 fn uri(options: &BusOptions, broker: &Broker) -> String {
     let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-    let (scheme, default_port) = if options.tls.is_some() { ("amqps", 5671) } else { ("amqp", 5672) };
+    let scheme = if options.tls.is_some() { "amqps" } else { "amqp" };
     let host = if broker.host.contains(':') { format!("[{}]", broker.host) } else { broker.host.clone() };
     let (user, password) = (encoded(&broker.user), encoded(&broker.password));
-    let port = broker.port.unwrap_or(default_port);
+    // The same with and without TLS, as for Nova's services.
+    let port = broker.port.unwrap_or(5672);
     let virtual_host = encoded(&options.url.virtual_host);
     let heartbeat = options.rabbit.heartbeat_timeout_threshold;
     let login = options.rabbit.rabbit_login_method.to_lowercase();

@@ -1,9 +1,11 @@
 //! The bus against a real RabbitMQ: calls, keep-alives, duplicates, nonsense, lost connections,
-//! refused declarations.
+//! refused declarations, encrypted connections, several brokers.
 
 #![allow(clippy::disallowed_methods, reason = "the tests wait for a broker")]
 
 mod client;
+mod several;
+mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -106,6 +108,11 @@ impl Served {
         self.stop.send_replace(true);
         self.task.await.expect("ends")
     }
+}
+
+/// The message of a ping, without an address for the reply.
+fn ping(arg: &str) -> String {
+    json!({"method": "ping", "namespace": "baseapi", "version": "1.0", "args": {"arg": arg}}).to_string()
 }
 
 fn rabbit() -> Option<Rabbit> {
@@ -280,14 +287,14 @@ async fn nothing_is_sent_where_no_server_is_and_calls_that_wait_go_on() {
     let served = Served::start(rabbit.port(), RabbitOptions::default());
     served.connected().await;
     let relay = Arc::new(Relay::new(options, TIME));
-    let ping = json!({"method": "ping", "namespace": "baseapi", "version": "1.0", "args": {"arg": "slow"}});
-    let (waiting, message) = (Arc::clone(&relay), ping.to_string());
+    let ping = ping("slow");
+    let (waiting, message) = (Arc::clone(&relay), ping.clone());
     let waiting = tokio::spawn(async move { waiting.call(&message).await });
     take(&served.echo.begun).await;
     // The only server of the fanout goes.
     let connection = Client::connect(rabbit.port(), "reply_1").await;
     connection.delete_exchange("scheduler_fanout").await;
-    relay.announce(&ping.to_string()).await.expect("is dropped");
+    relay.announce(&ping).await.expect("is dropped");
     served.echo.released.add_permits(1);
     let answer = waiting.await.expect("does not panic").expect("a reply").expect("a result");
     assert_eq!(answer.get(), "\"slow\"");
