@@ -119,21 +119,27 @@ fn read(
 fn bus(conf: &Conf, host: String) -> Result<BusOptions> {
     let url = conf.needed("DEFAULT", "transport_url")?;
     let url = TransportUrl::parse(&url).map_err(|error| anyhow!("[DEFAULT] transport_url: {error}"))?;
-    let rabbit = rabbit(conf)?;
+    let rabbit = rabbit(conf, &url)?;
     rabbit.validate()?;
     let exchange = conf.text("DEFAULT", "control_exchange")?.unwrap_or_else(|| "nova".to_owned());
     let tls = if rabbit.ssl { Some(tls(&rabbit)?) } else { None };
     Ok(BusOptions { url, rabbit, exchange, topic: "scheduler".to_owned(), host, tls })
 }
 
-/// The options of the section, each read as its default is: a flag, a number or a text.
-fn rabbit(conf: &Conf) -> Result<RabbitOptions> {
+/// The options of the section, each read as its default is: a flag, a number or a text. Options
+/// behind the question mark of the URL precede, as with oslo.messaging.
+fn rabbit(conf: &Conf, url: &TransportUrl) -> Result<RabbitOptions> {
     let Value::Object(mut options) = serde_json::to_value(RabbitOptions::default())? else {
         bail!("the options are no object");
     };
     for (name, value) in &mut options {
-        let Some(text) = conf.text(RABBIT, name)? else { continue };
-        let wrong = |kind: &str| anyhow!("[{RABBIT}] {name}: '{text}' is not {kind}");
+        let in_url = url.query.iter().find(|(known, _)| known == name);
+        let (place, text) = match (in_url, conf.text(RABBIT, name)?) {
+            (Some((_, text)), _) => ("[DEFAULT] transport_url", text.clone()),
+            (None, Some(text)) => ("[oslo_messaging_rabbit]", text),
+            (None, None) => continue,
+        };
+        let wrong = |kind: &str| anyhow!("{place} {name}: '{text}' is not {kind}");
         *value = match value {
             Value::Bool(_) => match text.trim().to_lowercase().as_str() {
                 "true" | "1" | "on" | "yes" => Value::Bool(true),
@@ -214,6 +220,23 @@ mod tests {
         assert!(rabbit.rabbit_quorum_queue && rabbit.is_durable() && more.database.is_some());
         assert_eq!((rabbit.heartbeat_timeout_threshold, rabbit.rabbit_retry_interval), (30, 1));
         assert_eq!(rabbit.hostname.as_deref(), Some("sched"));
+    }
+
+    /// OpenStack-Ansible writes options of encrypted connections into the URL.
+    #[test]
+    fn options_of_the_url_precede_those_of_the_section() {
+        let url = |query: &str| {
+            format!(
+                "{LEAST}[oslo_messaging_rabbit]\nrabbit_retry_backoff = 5\nheartbeat_timeout_threshold = 30\n"
+            )
+            .replace("h:5673/", &format!("h:5673//nova?{query}"))
+        };
+        let bus = settings(&url("ssl=1&heartbeat_timeout_threshold=15")).expect("reads").bus;
+        assert!(bus.tls.is_some() && bus.rabbit.ssl);
+        assert_eq!((bus.rabbit.heartbeat_timeout_threshold, bus.rabbit.rabbit_retry_backoff), (15, 5));
+        assert_eq!(bus.url.virtual_host, "/nova");
+        let problem = format!("{:#}", settings(&url("ssl=maybe")).expect_err("is refused"));
+        assert!(problem.contains("[DEFAULT] transport_url ssl: 'maybe'"), "{problem}");
     }
 
     #[test]
