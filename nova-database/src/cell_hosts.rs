@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use berth_scheduler::time::micros;
 
+use crate::buckets::{self, BUCKET, BucketSums, Sums};
 use crate::compute_node::NodeRow;
+use crate::instances::CellInstances;
 use crate::row::TextRow;
 use crate::service::{ServiceRow, ServiceStatus};
 
@@ -15,13 +17,6 @@ pub(crate) const SETTLED: i64 = 2_000_000;
 /// The clocks of Nova's services differ by less, microseconds: a row whose time is older is not
 /// written again with the same time.
 const CLOCK_DIFFERENCE: i64 = 30_000_000;
-
-/// A range of numbers of rows. Each is compared as a whole: only where sums differ, rows are
-/// listed.
-pub(crate) const BUCKET: i64 = 128;
-
-/// Counts and sums of a bucket, as the database computed them.
-pub(crate) type BucketSums = String;
 
 /// What the services of a cell are.
 #[derive(Debug)]
@@ -79,8 +74,10 @@ pub(crate) struct CellHosts {
     pub(crate) nodes: BTreeMap<i64, NodeRow>,
     /// The numbers of a service host's nodes.
     pub(crate) of_host: BTreeMap<String, BTreeSet<i64>>,
-    /// The sums of each bucket, by its first number.
-    buckets: BTreeMap<i64, BucketSums>,
+    /// The instances as they were read last.
+    pub(crate) instances: CellInstances,
+    /// The sums of the compute nodes.
+    buckets: Sums,
     /// The nodes that may be written again without another time.
     unsettled: BTreeMap<i64, Unsettled>,
 }
@@ -100,10 +97,8 @@ impl CellHosts {
     }
 
     /// The buckets in which rows have changed, or which are gone, by their first numbers.
-    pub(crate) fn changed_buckets(&self, sums: &BTreeMap<i64, BucketSums>) -> Vec<i64> {
-        let changed = sums.iter().filter(|(first, sums)| self.buckets.get(first) != Some(sums));
-        let gone = self.buckets.keys().filter(|first| !sums.contains_key(first));
-        changed.map(|(first, _)| *first).chain(gone.copied()).collect()
+    pub(crate) fn changed_buckets(&self, sums: &Sums) -> Vec<i64> {
+        buckets::changed(&self.buckets, sums)
     }
 
     /// The compute nodes whose times are others than before, given number and `updated_at` of those
@@ -238,6 +233,7 @@ fn is_settled(updated_at: Option<&str>, observed: i64, began: i64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::buckets::tests::sums;
     use crate::compute_node::tests::row;
 
     /// The time that the row has.
@@ -265,21 +261,14 @@ mod tests {
         format!("{values:?}")
     }
 
-    fn sums(buckets: &[i64]) -> BTreeMap<i64, BucketSums> {
-        buckets.iter().map(|first| (*first, format!("{first} 1"))).collect()
-    }
-
     fn written() -> i64 {
         micros(WRITTEN).expect("a time")
     }
 
     #[test]
-    fn buckets_with_other_sums_and_those_that_are_gone_are_listed() {
+    fn nodes_of_a_bucket_that_is_gone_are_forgotten() {
         let mut known = known(written());
-        assert_eq!(known.changed_buckets(&sums(&[0, BUCKET])), [0_i64; 0]);
-        let mut other = sums(&[0]);
-        other.insert(2 * BUCKET, String::new());
-        assert_eq!(known.changed_buckets(&other), [2 * BUCKET, BUCKET]);
+        assert_eq!(known.changed_buckets(&sums(&[0])), [BUCKET]);
         let gone = BucketRead { first: BUCKET, sums: None, ids: BTreeSet::new() };
         assert!(known.apply_buckets(vec![gone]));
         assert_eq!((known.nodes.len(), known.of_host["c"].len()), (1, 1));

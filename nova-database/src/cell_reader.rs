@@ -7,7 +7,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::cell_hosts::{BUCKET, BucketRead, BucketSums, CellHosts, CellRead, ServicesRead};
+use crate::buckets::{self, BUCKET, Sums};
+use crate::cell_hosts::{BucketRead, CellHosts, CellRead, ServicesRead};
 use crate::compute_node::{self, NodeRow};
 use crate::connection::Database;
 use crate::reader::{AT_ONCE, CellDatabase, DatabaseError, Reader};
@@ -114,7 +115,7 @@ impl Reader {
 /// The sums of all buckets of compute nodes, by the first number of each. They differ when a row is
 /// added, deleted or written at another time: the second sum weighs the rows of a bucket
 /// differently, so that times that go forward and back do not cancel each other out.
-async fn sums(database: &Database) -> Result<BTreeMap<i64, BucketSums>, DatabaseError> {
+async fn sums(database: &Database) -> Result<Sums, DatabaseError> {
     let written = database.ordinal("updated_at");
     let sql = format!(
         "SELECT id - id % {BUCKET} AS bucket, COUNT(*), MAX(id), COUNT(updated_at), SUM({written}), \
@@ -147,24 +148,12 @@ fn numbers(ids: &[i64]) -> String {
     ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// Number and time of the compute nodes of these buckets.
+/// Number and time of the compute nodes of these buckets, whose first numbers are in ascending
+/// order.
 async fn listed(database: &Database, buckets: &[i64]) -> Result<Vec<(i64, Option<String>)>, DatabaseError> {
     let mut listed = Vec::new();
-    // Buckets that follow each other are one range.
-    let mut ranges: Vec<(i64, i64)> = Vec::new();
-    let mut sorted = buckets.to_vec();
-    sorted.sort_unstable();
-    for first in sorted {
-        match ranges.last_mut() {
-            Some((_, end)) if *end == first => *end += BUCKET,
-            _ => ranges.push((first, first + BUCKET)),
-        }
-    }
-    for chunk in ranges.chunks(AT_ONCE) {
-        let within: Vec<String> =
-            chunk.iter().map(|(first, end)| format!("(id >= {first} AND id < {end})")).collect();
-        let within = within.join(" OR ");
-        let sql = format!("SELECT id, updated_at FROM compute_nodes WHERE deleted = 0 AND ({within})");
+    for condition in buckets::conditions(buckets) {
+        let sql = format!("SELECT id, updated_at FROM compute_nodes WHERE deleted = 0 AND {condition}");
         for row in database.rows(&sql).await? {
             let id = number(&row)?;
             listed.push((id, row.into_iter().nth(1).flatten()));

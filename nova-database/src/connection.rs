@@ -69,12 +69,20 @@ impl Database {
     pub(crate) fn epoch(&self, time: &str) -> String {
         match self.pool {
             Pool::MySql(_) => format!("TIMESTAMPDIFF(SECOND, '1970-01-01', {time})"),
-            Pool::Postgres(_) => format!("FLOOR(EXTRACT(EPOCH FROM {time}))"),
+            Pool::Postgres(_) => format!("CAST(FLOOR(EXTRACT(EPOCH FROM {time})) AS BIGINT)"),
+        }
+    }
+
+    /// A text as a number of 32 bits, which is another one for most other texts.
+    pub(crate) fn hash(&self, text: &str) -> String {
+        match self.pool {
+            Pool::MySql(_) => format!("CRC32({text})"),
+            Pool::Postgres(_) => format!("CAST(hashtext({text}) AS BIGINT)"),
         }
     }
 
     /// A time as a number that grows with it, the cheapest one that the server can compute. Sums
-    /// of those of [`crate::cell_hosts::BUCKET`] rows, each times as much, are exact.
+    /// of those of [`crate::buckets::BUCKET`] rows, each times as much, are exact.
     pub(crate) fn ordinal(&self, time: &str) -> String {
         match self.pool {
             // The digits of year to second, from the year 2000 on: a third of the time of an epoch.

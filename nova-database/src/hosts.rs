@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::cell_hosts::{CellHosts, CellRead};
 use crate::compute_node::NodeRow;
+use crate::instances::{InstanceBucket, Located, bare};
 use crate::pending::{Pending, PendingDecisions};
 
 /// All hosts of all cells.
@@ -29,6 +30,8 @@ struct State {
     cells: BTreeMap<String, CellHosts>,
     aggregates: Vec<AggregateRecord>,
     instances: Instances,
+    /// Instances that casts named since the last reading: what the databases say of them counts.
+    announced: BTreeSet<Uuid>,
     pending: PendingDecisions,
     changes: HostChanges,
     /// How often changes were taken.
@@ -189,23 +192,35 @@ impl NovaHosts {
         state.changes.layout |= state.aggregates.len() != before;
     }
 
-    /// All instances of some hosts, as the database of their cell says.
-    pub(crate) fn set_instances(&self, cell: &str, instances: Vec<(Uuid, String)>) {
+    /// The instances of some buckets, as the database of their cell says.
+    pub(crate) fn apply_instances(&self, cell: &str, buckets: Vec<InstanceBucket>) {
         let mut guard = self.lock();
         let state = &mut *guard;
-        let given: BTreeSet<Uuid> = instances.iter().map(|(uuid, _)| *uuid).collect();
-        let hosts = state.cells.get(cell).into_iter().flat_map(|cell| cell.of_host.keys());
-        let known = hosts.filter_map(|host| state.instances.of_host.get(host));
-        let known = known.flat_map(|instances| instances.keys()).copied();
-        let gone: Vec<Uuid> = known.filter(|uuid| !given.contains(uuid)).collect();
-        state.changes.hosts.extend(gone.into_iter().filter_map(|uuid| state.instances.remove(uuid)));
-        for (uuid, host) in instances {
-            state.changes.hosts.extend(state.instances.put(&host, bare(uuid)));
+        for bucket in buckets {
+            let known = state.cells.entry(cell.to_owned()).or_default();
+            for uuid in known.instances.apply(&bucket) {
+                if !state.is_elsewhere(cell, uuid) {
+                    state.changes.hosts.extend(state.instances.remove(uuid));
+                }
+            }
+            for (uuid, host) in bucket.instances.into_values() {
+                state.changes.hosts.extend(state.instances.put(&host, bare(uuid)));
+            }
         }
     }
 
+    /// The instances that casts named since they were taken last.
+    pub(crate) fn take_announced(&self) -> BTreeSet<Uuid> {
+        std::mem::take(&mut self.lock().announced)
+    }
+
+    /// These instances have to be read again.
+    pub(crate) fn announce(&self, instances: BTreeSet<Uuid>) {
+        self.lock().announced.extend(instances);
+    }
+
     /// Sets the hosts of the named instances; those that are not found have none.
-    pub(crate) fn locate(&self, asked: &BTreeSet<Uuid>, found: Vec<(Uuid, String)>) {
+    pub(crate) fn locate(&self, asked: &BTreeSet<Uuid>, found: Vec<Located>) {
         let mut guard = self.lock();
         let state = &mut *guard;
         let found: BTreeMap<Uuid, String> = found.into_iter().collect();
@@ -222,6 +237,7 @@ impl NovaHosts {
         let mut guard = self.lock();
         let state = &mut *guard;
         for record in instances {
+            state.announced.insert(record.uuid);
             state.changes.hosts.extend(state.instances.put(host, record));
         }
     }
@@ -231,6 +247,7 @@ impl NovaHosts {
         let mut state = self.lock();
         if state.instances.host_of.get(&uuid).is_some_and(|known| known == host) {
             let host = state.instances.remove(uuid);
+            state.announced.insert(uuid);
             state.changes.hosts.extend(host);
         }
     }
@@ -345,13 +362,15 @@ impl State {
         Some(record)
     }
 
+    /// Whether an instance is known to be on a host of another cell.
+    fn is_elsewhere(&self, cell: &str, uuid: Uuid) -> bool {
+        let Some(host) = self.instances.host_of.get(&uuid) else { return false };
+        self.cells.iter().any(|(other, hosts)| other != cell && hosts.of_host.contains_key(host))
+    }
+
     fn cells_up(&self) -> impl Iterator<Item = &CellHosts> {
         self.cells.values().filter(|cell| !cell.is_down)
     }
-}
-
-fn bare(uuid: Uuid) -> InstanceRecord {
-    InstanceRecord::new(uuid)
 }
 
 impl HostSource for NovaHosts {
@@ -399,6 +418,7 @@ mod tests {
     use super::*;
     use crate::cell_hosts::{BucketRead, ServicesRead};
     use crate::compute_node::tests::row;
+    use crate::instances::tests::bucket;
     use crate::row::TextRow;
     use crate::service::ServiceRow;
 
@@ -561,7 +581,7 @@ mod tests {
         let hosts = hosts();
         let [a, b, z] = [1, 2, 26].map(Uuid::from_u128);
         let pair = |uuid: Uuid, host: &str| (uuid, host.to_owned());
-        hosts.set_instances("cell1", vec![pair(a, "c1"), pair(b, "c1")]);
+        hosts.apply_instances("cell1", vec![bucket(&[(1, 1, "c1"), (2, 2, "c1")])]);
         assert_eq!(changed(&hosts).1, ["c1"]);
         hosts.locate(&[a, b].into(), vec![pair(a, "c2")]);
         assert_eq!(changed(&hosts).1, ["c1", "c2"]);
@@ -572,9 +592,23 @@ mod tests {
         assert_eq!(on("c2"), 1, "it is on another host");
         hosts.delete_instance("c2", a);
         assert_eq!((on("c2"), hosts.counts().instances), (0, 0));
-        hosts.set_instances("cell1", vec![pair(a, "c1")]);
-        hosts.set_instances("cell1", Vec::new());
+        assert_eq!(hosts.take_announced(), [a].into(), "the database has the last word");
+        hosts.apply_instances("cell1", vec![bucket(&[(1, 1, "c1")])]);
+        assert_eq!((on("c1"), hosts.counts().instances), (1, 1));
+        hosts.apply_instances("cell1", vec![bucket(&[])]);
         assert_eq!(hosts.counts().instances, 0);
+    }
+
+    /// An instance that was resized to another cell is deleted in the cell that it left.
+    #[test]
+    fn an_instance_that_moved_to_another_cell_stays_there() {
+        let hosts = hosts();
+        hosts.apply("cell2", read(&[("c3", 1)]), NOW);
+        hosts.apply_instances("cell1", vec![bucket(&[(1, 1, "c1")])]);
+        hosts.apply_instances("cell2", vec![bucket(&[(7, 1, "c3")])]);
+        hosts.apply_instances("cell1", vec![bucket(&[])]);
+        let on = |host: &str| hosts.some(&[host.to_owned()].into())[0].instances.len();
+        assert_eq!((on("c1"), on("c3")), (0, 1));
     }
 
     #[test]

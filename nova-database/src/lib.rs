@@ -11,6 +11,7 @@
 //! | file | content |
 //! |---|---|
 //! | `hosts.rs`, `cell_hosts.rs`, `pending.rs` | all that is known of hosts, and its changes; those of one cell; decisions that rows do not show yet |
+//! | `buckets.rs`, `instances.rs` | ranges of rows that are compared as wholes; which instances are on which host |
 //! | `row.rs`, `compute_node.rs`, `service.rs`, `aggregates.rs`, `cells.rs` | rows as texts, and what they say |
 //! | `live.rs` | what a snapshot of the fleet takes from the databases, with its queries |
 //! | `statistics.rs` | counts for metrics |
@@ -29,6 +30,7 @@
 #![forbid(unsafe_code)]
 
 mod aggregates;
+mod buckets;
 mod cell_hosts;
 mod cell_reader;
 mod cells;
@@ -36,6 +38,7 @@ mod compute_node;
 mod connection;
 mod freshness;
 mod hosts;
+mod instances;
 mod live;
 mod pending;
 mod reader;

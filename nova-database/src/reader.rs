@@ -13,6 +13,7 @@ use crate::cell_hosts::SETTLED;
 use crate::cells::{Cell, InvalidCell};
 use crate::connection::{Database, DatabaseQueryError};
 use crate::hosts::NovaHosts;
+use crate::instances::{self, InstanceBucket, Located};
 use crate::row::{InvalidRow, TextRow, list};
 use crate::schema::{self, UnknownSchema};
 use crate::statistics::ReadStatistics;
@@ -203,8 +204,7 @@ impl Reader {
     /// nodes of all cells that are up, and where these instances are.
     pub async fn refresh(&self, instances: &BTreeSet<Uuid>) {
         ReadStatistics::add(&self.statistics.refreshes, 1);
-        let cells: Vec<CellDatabase> =
-            self.cells.read().await.values().filter(|cell| !cell.is_down).cloned().collect();
+        let (cells, mut all_answered) = self.cells_up().await;
         let reads = cells.iter().map(|cell| self.read_cell(cell, instances));
         let (found, aggregates) = tokio::join!(join_all(reads), self.read_aggregates());
         if let Err(error) = aggregates {
@@ -212,7 +212,6 @@ impl Reader {
             tracing::warn!(%error, "the aggregates cannot be read: they are those of before");
         }
         let mut located = Vec::new();
-        let mut all_answered = true;
         for (cell, found) in cells.iter().zip(found) {
             match found {
                 Ok(found) => located.extend(found),
@@ -223,11 +222,23 @@ impl Reader {
             }
         }
         if !instances.is_empty() {
-            // An instance of a cell that did not answer is where it was.
-            let known = located.iter().map(|(uuid, _)| *uuid).collect();
-            self.hosts.locate(if all_answered { instances } else { &known }, located);
+            self.locate(instances, located, all_answered);
         }
         self.hosts.advance(self.now());
+    }
+
+    /// The cells that are up, and whether these are all.
+    async fn cells_up(&self) -> (Vec<CellDatabase>, bool) {
+        let cells = self.cells.read().await;
+        let up: Vec<CellDatabase> = cells.values().filter(|cell| !cell.is_down).cloned().collect();
+        let are_all = up.len() == cells.len();
+        (up, are_all)
+    }
+
+    /// Applies where instances were found. One of a cell that did not answer is where it was.
+    fn locate(&self, asked: &BTreeSet<Uuid>, found: Vec<Located>, all_answered: bool) {
+        let known = found.iter().map(|(uuid, _)| *uuid).collect();
+        self.hosts.locate(if all_answered { asked } else { &known }, found);
     }
 
     /// Reads the cells that are down again.
@@ -243,19 +254,30 @@ impl Reader {
         }
     }
 
-    /// Reads which instances are where.
+    /// Reads which instances came, moved or went, and where those are that casts named.
     pub async fn read_instances(&self) {
-        let cells: Vec<CellDatabase> =
-            self.cells.read().await.values().filter(|cell| !cell.is_down).cloned().collect();
+        let (cells, are_all) = self.cells_up().await;
         join_all(cells.iter().map(|cell| self.read_instances_of(cell))).await;
+        let announced = self.hosts.take_announced();
+        let asked = cells.iter().map(|cell| instances::hosts_of(&cell.database, &announced));
+        let found = timeout(self.options.cell_timeout * 6, join_all(asked)).await.unwrap_or_default();
+        let found: Vec<Vec<Located>> = found.into_iter().filter_map(Result::ok).collect();
+        let all_answered = are_all && found.len() == cells.len();
+        let found = found.concat();
+        ReadStatistics::add(&self.statistics.instances, found.len());
+        if !all_answered {
+            let known: BTreeSet<Uuid> = found.iter().map(|(uuid, _)| *uuid).collect();
+            self.hosts.announce(&announced - &known);
+        }
+        self.locate(&announced, found, all_answered);
     }
 
     async fn read_instances_of(&self, cell: &CellDatabase) {
-        let sql = "SELECT uuid, host FROM instances WHERE deleted = 0 AND host IS NOT NULL";
-        match timeout(self.options.cell_timeout * 6, cell.database.rows(sql)).await {
-            Ok(Ok(rows)) => {
-                ReadStatistics::add(&self.statistics.instances, rows.len());
-                self.hosts.set_instances(&cell.cell.uuid, pairs(rows));
+        match timeout(self.options.cell_timeout * 6, self.changed_instances(cell)).await {
+            Ok(Ok(buckets)) => {
+                let rows = buckets.iter().map(|bucket| bucket.instances.len()).sum();
+                ReadStatistics::add(&self.statistics.instances, rows);
+                self.hosts.apply_instances(&cell.cell.uuid, buckets);
                 return;
             }
             Ok(Err(error)) => tracing::warn!(cell = cell.cell.name, %error, "the instances cannot be read"),
@@ -264,15 +286,22 @@ impl Reader {
         ReadStatistics::add(&self.statistics.failures, 1);
     }
 
+    /// The buckets of instances that have changed since the reading before.
+    async fn changed_instances(&self, cell: &CellDatabase) -> Result<Vec<InstanceBucket>, DatabaseError> {
+        let sums = instances::sums(&cell.database).await?;
+        let changed = self.hosts.of_cell(&cell.cell.uuid, |known| known.instances.changed(&sums));
+        instances::listed(&cell.database, &changed, &sums).await
+    }
+
     /// Reads a cell into the hosts; returns where the asked instances are.
     async fn read_cell(
         &self,
         cell: &CellDatabase,
         instances: &BTreeSet<Uuid>,
-    ) -> Result<Vec<(Uuid, String)>, DatabaseError> {
+    ) -> Result<Vec<Located>, DatabaseError> {
+        let located = instances::hosts_of(&cell.database, instances);
         let read = async {
-            let (read, found) =
-                tokio::try_join!(self.hosts_of(cell, self.now()), instances_of(&cell.database, instances))?;
+            let (read, found) = tokio::try_join!(self.hosts_of(cell, self.now()), located)?;
             Ok((read, found))
         };
         match timeout(self.options.cell_timeout, read).await {
@@ -298,32 +327,6 @@ impl Reader {
             known.is_down = is_down;
         }
     }
-}
-
-/// The hosts of these instances.
-async fn instances_of(
-    database: &Database,
-    instances: &BTreeSet<Uuid>,
-) -> Result<Vec<(Uuid, String)>, DatabaseError> {
-    let uuids: Vec<String> = instances.iter().map(|uuid| format!("'{uuid}'")).collect();
-    let mut found = Vec::new();
-    for chunk in uuids.chunks(AT_ONCE) {
-        let list = chunk.join(", ");
-        let sql = format!(
-            "SELECT uuid, host FROM instances WHERE deleted = 0 AND host IS NOT NULL AND uuid IN ({list})"
-        );
-        found.extend(pairs(database.rows(&sql).await?));
-    }
-    Ok(found)
-}
-
-/// Instances with their hosts. A row whose UUID is none is left out: no request can name it.
-fn pairs(rows: Vec<Vec<Option<String>>>) -> Vec<(Uuid, String)> {
-    let pair = |row: Vec<Option<String>>| {
-        let mut values = row.into_iter();
-        Some((values.next()??.parse().ok()?, values.next()??))
-    };
-    rows.into_iter().filter_map(pair).collect()
 }
 
 /// Runs all of them at once, on this task.

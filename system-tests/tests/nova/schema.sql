@@ -37,8 +37,8 @@ CREATE TABLE compute_nodes (id INT AUTO_INCREMENT PRIMARY KEY, updated_at DATETI
     free_disk_gb INT, host_ip VARCHAR(39), supported_instances TEXT, pci_stats TEXT, metrics TEXT, stats TEXT,
     numa_topology TEXT, ram_allocation_ratio FLOAT, cpu_allocation_ratio FLOAT, disk_allocation_ratio FLOAT,
     deleted INT DEFAULT 0);
-CREATE TABLE instances (id INT AUTO_INCREMENT PRIMARY KEY, created_at DATETIME, uuid VARCHAR(36), display_name VARCHAR(255),
-    host VARCHAR(255), deleted INT DEFAULT 0);
+CREATE TABLE instances (id INT AUTO_INCREMENT PRIMARY KEY, created_at DATETIME, uuid VARCHAR(36) NOT NULL UNIQUE,
+    display_name VARCHAR(255), host VARCHAR(255), node VARCHAR(255), deleted INT DEFAULT 0, INDEX (host, node, deleted));
 CREATE TABLE instance_extra (id INT AUTO_INCREMENT PRIMARY KEY, created_at DATETIME, instance_uuid VARCHAR(36) NOT NULL,
     flavor TEXT, deleted INT DEFAULT 0);
 
