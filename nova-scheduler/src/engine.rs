@@ -11,10 +11,14 @@ use berth_scheduler::explain::{Case, Explanation};
 use uuid::Uuid;
 
 use crate::decisions::{Asked, Decided, Decisions, Refused};
-use crate::explanations::{Explanations, Unexplained};
+use crate::explanations::{Explanations, MakeCase, Unexplained};
 use crate::ledger::ClaimLedger;
 use crate::remote::{DryDecision, RemoteDecisions};
 use crate::shadow::explained;
+
+/// Explanations that are computed at once on the index, and with another Placement service, which
+/// answers many queries for each.
+const EXPLANATIONS: (usize, usize) = (8, 1);
 
 /// Decides and claims.
 pub(crate) enum Engine {
@@ -56,7 +60,20 @@ impl Engine {
                 // A decision takes microseconds; after a change of the layout, some milliseconds.
                 on_index(&**ledger, decisions, hosts, asked, explanations)
             }
-            Self::Remote(remote) => (remote.decide(hosts, asked).await, None),
+            Self::Remote(remote) => {
+                let decided = remote.decide(hosts, asked).await;
+                let make_case = || explanations.prepare(|| remote.case(hosts, asked));
+                let unexplained = is_explicable(&decided).then(|| tokio::task::block_in_place(make_case));
+                (decided, unexplained.flatten())
+            }
+        }
+    }
+
+    /// How many requests are explained at once.
+    pub(crate) const fn explanations_at_once(&self) -> usize {
+        match self {
+            Self::Index { .. } => EXPLANATIONS.0,
+            Self::Remote(_) => EXPLANATIONS.1,
         }
     }
 
@@ -118,9 +135,17 @@ fn on_index(
     };
     let mut decisions = lock(decisions);
     let decided = decisions.decide(&index, hosts, asked);
-    let is_explicable = decided.as_ref().is_err_and(|refused| refused.is_explicable);
-    let unexplained = is_explicable.then(|| explanations.prepare(|| decisions.case(hosts, asked))).flatten();
+    let copy = || {
+        let case = decisions.case(hosts, asked)?;
+        Some(Box::new(|| Some(case)) as MakeCase)
+    };
+    let unexplained = is_explicable(&decided).then(|| explanations.prepare(copy)).flatten();
     (decided, unexplained)
+}
+
+/// Whether a request is refused, and hosts can be asked why.
+fn is_explicable(decided: &Decided) -> bool {
+    decided.as_ref().is_err_and(|refused| refused.is_explicable)
 }
 
 fn look_on_index(

@@ -7,39 +7,43 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::requests::RecentRequests;
 
-/// Explanations that are computed at once. Each has a copy of all hosts; when more requests are
-/// refused at the same time, the others are kept with the counts alone.
-const AT_ONCE: usize = 8;
-
 /// Explains refused requests on threads of their own.
 pub(crate) struct Explanations {
     requests: Arc<RecentRequests>,
     permits: Arc<Semaphore>,
 }
 
+/// Makes the case of a refused request, on a thread that may wait; none if that is not possible.
+pub(crate) type MakeCase = Box<dyn FnOnce() -> Option<Case> + Send>;
+
 /// A refused request that is to be explained.
 pub(crate) struct Unexplained {
-    case: Case,
+    make_case: MakeCase,
     permit: OwnedSemaphorePermit,
 }
 
 impl Explanations {
-    pub(crate) fn new(requests: Arc<RecentRequests>) -> Self {
-        Self { requests, permits: Arc::new(Semaphore::new(AT_ONCE)) }
+    /// At most so many explanations are computed at once: each has a copy of all hosts. When more
+    /// requests are refused at the same time, the others are kept with the counts alone.
+    pub(crate) fn new(requests: Arc<RecentRequests>, at_once: usize) -> Self {
+        Self { requests, permits: Arc::new(Semaphore::new(at_once)) }
     }
 
     /// Copies what the explanation needs, unless too many are under way.
-    pub(crate) fn prepare(&self, copy: impl FnOnce() -> Option<Case>) -> Option<Unexplained> {
+    pub(crate) fn prepare(&self, copy: impl FnOnce() -> Option<MakeCase>) -> Option<Unexplained> {
         let permit = Arc::clone(&self.permits).try_acquire_owned().ok()?;
-        Some(Unexplained { case: copy()?, permit })
+        Some(Unexplained { make_case: copy()?, permit })
     }
 
     /// Explains the request with this number; returns at once.
     pub(crate) fn explain(&self, number: u64, unexplained: Unexplained) {
         let requests = Arc::clone(&self.requests);
         tokio::task::spawn_blocking(move || {
-            requests.explain(number, explained(&unexplained.case).into());
-            drop(unexplained.permit);
+            let Unexplained { make_case, permit } = unexplained;
+            if let Some(case) = make_case() {
+                requests.explain(number, explained(&case).into());
+            }
+            drop(permit);
         });
     }
 }

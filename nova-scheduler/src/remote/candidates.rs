@@ -1,6 +1,6 @@
 //! Allocation candidates as Placement answers them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use berth_scheduler::HostTable;
 use berth_scheduler::filters::RequestState;
@@ -55,6 +55,12 @@ impl RemoteCandidates {
         let mut state = RequestState::default();
         by_host.into_iter().for_each(|(row, candidates)| state.give(row, candidates));
         state
+    }
+
+    /// The hosts that have candidates, or children that have.
+    pub(super) fn hosts(&self, hosts: &HostTable) -> BTreeSet<HostRow> {
+        let providers = self.provider_summaries.keys();
+        providers.filter_map(|provider| hosts.row_of(provider.parse().ok()?)).collect()
     }
 
     /// The free amount of a class; none for a provider or a class that the response does not have.
@@ -124,7 +130,7 @@ pub(super) mod tests {
         let table = HostTable::load(&records(), &[], &GeneralOptions::default(), 0).expect("loads");
         let mut candidates = two_hosts();
         let state = candidates.state(&table);
-        assert_eq!(state.hosts().len(), 2);
+        assert_eq!((state.hosts().len(), candidates.hosts(&table).len()), (2, 2));
         assert!(state.hosts().iter().all(|&row| state.first(row).is_some()));
         let (one, two) = (Uuid::from_u128(1).to_string(), Uuid::from_u128(2).to_string());
         assert_eq!((candidates.free(&one, "VCPU"), candidates.free(&two, "VCPU")), (Some(4), Some(1)));

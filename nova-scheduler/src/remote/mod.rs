@@ -12,6 +12,7 @@
 
 mod candidates;
 mod client;
+mod explain;
 mod plan;
 mod table;
 

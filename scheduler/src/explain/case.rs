@@ -4,7 +4,7 @@ use berth_placement::Row;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::placement::{InvalidProvider, PlacementFacts, RecordedFleet};
+use super::placement::{InvalidProvider, PlacementAnswer, PlacementFacts, RecordedFleet};
 use super::question::Question;
 use crate::aggregates::AggregateRecord;
 use crate::filters::{FilterName, RequestState, Scene};
@@ -74,6 +74,7 @@ pub struct Case {
     request: RequestSpec,
     state: RequestState,
     placement: Option<PlacementFacts>,
+    answers: Vec<PlacementAnswer>,
     now: i64,
     index: usize,
 }
@@ -111,7 +112,8 @@ impl Case {
             .then(|| RecordedFleet::load(&record.hosts, &hosts, record.aggregates))
             .transpose()?;
         let placement = fleet.map(|fleet| PlacementFacts::of_file(fleet, &hosts, record.oldest_compute));
-        Ok(Self { hosts, options, request, state, placement, now, index: record.index })
+        let answers = Vec::new();
+        Ok(Self { hosts, options, request, state, placement, answers, now, index: record.index })
     }
 
     /// A request to hosts as a decider knows them, and the index behind them.
@@ -126,7 +128,21 @@ impl Case {
         for row in hosts.rows() {
             state.give(row, vec![on_host_itself(hosts.uuid(row).unwrap_or_default())]);
         }
-        Self { hosts, options, request, state, placement: Some(placement), now, index: 0 }
+        let placement = Some(placement);
+        Self { hosts, options, request, state, placement, answers: Vec::new(), now, index: 0 }
+    }
+
+    /// A request to hosts, what another Placement service answered about them, and the allocation
+    /// candidates of the whole request.
+    #[must_use]
+    pub fn answered(
+        hosts: HostTable,
+        options: Options,
+        request: RequestSpec,
+        (answers, state): (Vec<PlacementAnswer>, RequestState),
+        now: i64,
+    ) -> Self {
+        Self { hosts, options, request, state, placement: None, answers, now, index: 0 }
     }
 
     /// The host with this root provider in the index of a decider.
@@ -152,7 +168,8 @@ impl Case {
     pub fn question(&self) -> Question<'_> {
         let scene =
             Scene { hosts: &self.hosts, options: &self.options, request: &self.request, now: self.now };
-        Question { scene, index: self.index, state: &self.state, placement: self.placement.as_ref() }
+        let placement = self.placement.as_ref();
+        Question { scene, index: self.index, state: &self.state, placement, answers: &self.answers }
     }
 }
 

@@ -4,8 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::placement::{Demands, PlacementConstraint, PlacementFacts};
-use crate::filters::{Filter, Reason, RequestState, Scene, Scope, Step, Verdict};
+use super::placement::{Answered, Demands, PlacementConstraint};
+use super::question::Question;
+use crate::filters::{Filter, Reason, RequestState, Scope, Step, Verdict};
 use crate::hosts::HostRow;
 
 /// A constraint on hosts.
@@ -52,16 +53,29 @@ impl Constraint {
     /// The constraint as a filter for one request.
     pub(super) fn prepare<'a>(
         &'a self,
-        scene: &'a Scene<'a>,
-        facts: Option<&'a PlacementFacts>,
+        question: &'a Question<'a>,
         demands: &'a Demands,
     ) -> Box<dyn Filter + 'a> {
-        match (self, facts) {
-            (Self::Placement(constraint), Some(facts)) => constraint.prepare(scene, facts, demands),
-            (Self::Step(step), _) => step.prepare(scene),
-            (Self::Query | Self::Placement(_) | Self::Named(_), _) => Box::new(Nothing),
-            (Self::Claim, _) => Box::new(Claimable { is_rebuild: scene.request.is_rebuild() }),
+        match self {
+            Self::Placement(constraint) => placement(constraint, question, demands),
+            Self::Step(step) => step.prepare(&question.scene),
+            Self::Query | Self::Named(_) => Box::new(Nothing),
+            Self::Claim => Box::new(Claimable { is_rebuild: question.scene.request.is_rebuild() }),
         }
+    }
+}
+
+/// A constraint of Placement, judged on the index or by what another service answered.
+fn placement<'a>(
+    constraint: &'a PlacementConstraint,
+    question: &'a Question<'a>,
+    demands: &'a Demands,
+) -> Box<dyn Filter + 'a> {
+    let answer = question.answers.iter().find(|answer| answer.constraint == *constraint);
+    match (question.placement, answer) {
+        (Some(facts), _) => constraint.prepare(&question.scene, facts, demands),
+        (None, Some(answer)) => Box::new(Answered(answer)),
+        (None, None) => Box::new(Nothing),
     }
 }
 

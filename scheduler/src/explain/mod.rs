@@ -25,7 +25,9 @@ pub use case::{Case, CaseRecord, InvalidCase};
 pub use change::Change;
 pub use constraint::Constraint;
 pub use explanation::{Blocked, Ending, Explanation, HostVerdict, Relaxation, Relaxations, Removed};
-pub use placement::{InvalidProvider, PlacementConstraint, PlacementFacts};
+pub use placement::{
+    InvalidProvider, PlacementAnswer, PlacementConstraint, PlacementFacts, ReducedQuery, reduced_queries,
+};
 pub use question::Question;
 pub use shape::HostModel;
 pub use standing::{Score, Standing};

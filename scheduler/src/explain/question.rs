@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::constraint::Constraint;
 use super::explanation::{Blocked, HostVerdict, Removed};
-use super::placement::{Demands, PlacementFacts};
+use super::placement::{Demands, PlacementAnswer, PlacementFacts};
 use crate::filters::{Reason, RequestState, Scene, Survivors, steps};
 use crate::hosts::HostRow;
 use crate::placement_query::QueryError;
@@ -23,6 +23,8 @@ pub struct Question<'a> {
     pub state: &'a RequestState,
     /// The facts of Placement, if its part is to be explained, too.
     pub placement: Option<&'a PlacementFacts>,
+    /// The answers of another Placement service, if that was asked instead.
+    pub answers: &'a [PlacementAnswer],
 }
 
 /// The way of all hosts through the constraints.
@@ -60,7 +62,8 @@ impl Question<'_> {
 
     /// The constraints on hosts, in the order in which they apply.
     fn constraints(&self, demands: &Demands) -> Vec<Constraint> {
-        let placement = demands.constraints.iter().cloned().map(Constraint::Placement);
+        let answered = self.answers.iter().map(|answer| &answer.constraint);
+        let placement = demands.constraints.iter().chain(answered).cloned().map(Constraint::Placement);
         let pipeline = steps(&self.scene, self.index).into_iter().map(Constraint::Step);
         placement.chain(pipeline).chain([Constraint::Claim]).collect()
     }
@@ -85,7 +88,7 @@ impl Question<'_> {
                 left = hosts.rows();
             }
             let entered = hosts.len();
-            let filter = constraint.prepare(&self.scene, self.placement, &demands);
+            let filter = constraint.prepare(self, &demands);
             let narrowed = hosts.narrow(&*filter, self.scene.hosts, state);
             drop(filter);
             if let Err(error) = narrowed {
@@ -121,7 +124,7 @@ impl Question<'_> {
         let mut state = self.fresh_state();
         self.offer(&demands, &[row], &mut state);
         self.constraints(&demands).into_iter().find_map(|constraint| {
-            let answer = constraint.prepare(&self.scene, self.placement, &demands).judge(row, &mut state);
+            let answer = constraint.prepare(self, &demands).judge(row, &mut state);
             match answer {
                 Ok(Ok(())) => None,
                 Ok(Err(reason)) => Some((constraint, reason.to_string(), Some(reason))),

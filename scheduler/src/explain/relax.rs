@@ -39,6 +39,8 @@ pub(super) fn relaxations(question: &Question<'_>) -> Relaxations {
         cut_short |= pairs.len() > MOST_PAIRS;
         found = trial.all_that_help(pairs.into_iter().take(MOST_PAIRS));
     }
+    // Another Placement service is not asked for changed requests.
+    cut_short |= !question.answers.is_empty();
     cut_short |= trial.cut_short || question.scene.hosts.class_count() > MOST_SHAPES;
     found.extend(trial.more_hosts());
     Relaxations { found, cut_short }

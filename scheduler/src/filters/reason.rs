@@ -116,6 +116,8 @@ pub enum Reason {
         "each part of the request finds a provider of the host, but no choice of providers serves all of it"
     )]
     NoCombination,
+    #[error("Placement has no allocation candidate on the host")]
+    NoCandidate,
     #[error("no allocation candidate is left to claim")]
     NothingToClaim,
 }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::DISABLED;
 use super::fleet::RecordedFleet;
 use super::twin::empty_copy;
-use crate::aggregates::{AVAILABILITY_ZONE, AggregateRecord};
+use crate::aggregates::AggregateRecord;
 use crate::hosts::{HostRow, HostTable};
 use crate::placement_query::{ComputeNode, PrefilterFacts};
 
@@ -140,10 +140,7 @@ impl PlacementFacts {
 
     /// Ids of the aggregates that make the zone.
     pub(super) fn aggregates_of_zone(&self, zone: &str) -> BTreeSet<Uuid> {
-        let names = |aggregate: &&AggregateRecord| {
-            aggregate.metadata.get(AVAILABILITY_ZONE).is_some_and(|name| name == zone)
-        };
-        self.aggregates.iter().filter(names).filter_map(|aggregate| aggregate.uuid).collect()
+        super::aggregates_of_zone(&self.aggregates, zone)
     }
 
     /// Whether some provider has inventory of the class.

@@ -5,11 +5,13 @@
 //! traits, aggregates, the tree, amounts, and the groups of ports and devices. Each is judged on
 //! the index, provider by provider of a host's tree, and at last the index is asked for a
 //! candidate: so what an explanation says of Placement is what Placement answers. The filters that
-//! drop candidates get those of the index, too.
+//! drop candidates get those of the index, too. Another Placement service is asked for parts of the
+//! query instead (`reduced.rs`).
 
 mod demand;
 mod facts;
 mod fleet;
+mod reduced;
 mod twin;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +19,7 @@ use std::fmt;
 
 use uuid::Uuid;
 
+use crate::aggregates::{AVAILABILITY_ZONE, AggregateRecord};
 use crate::filters::{Filter, RequestState, Scene};
 use crate::hosts::HostRow;
 use crate::placement_query::{CandidateExtent, QueryError, RequestGroup, ResourceRequest, placement_query};
@@ -25,6 +28,8 @@ use demand::{Demand, amounts};
 pub use facts::PlacementFacts;
 pub use fleet::InvalidProvider;
 pub(super) use fleet::RecordedFleet;
+pub(super) use reduced::Answered;
+pub use reduced::{PlacementAnswer, ReducedQuery, reduced_queries};
 
 /// The trait of a disabled service's provider.
 const DISABLED: &str = "COMPUTE_STATUS_DISABLED";
@@ -109,7 +114,8 @@ impl Demands {
         if !asked.suffixed.is_empty() || !facts.is_flat() {
             constraints.push(PlacementConstraint::Together);
         }
-        constraints.iter_mut().for_each(|one| one.name_zone(scene.request.availability_zone.as_ref(), facts));
+        let zone = scene.request.availability_zone.as_ref();
+        constraints.iter_mut().for_each(|one| one.name_zone(zone, |zone| facts.aggregates_of_zone(zone)));
         // The service itself says whether it is disabled.
         [Some(&mut asked), alternative.as_mut()].into_iter().flatten().for_each(|request| {
             request.root_forbidden.remove(DISABLED);
@@ -206,9 +212,9 @@ fn constraints(asked: &ResourceRequest) -> Vec<PlacementConstraint> {
 
 impl PlacementConstraint {
     /// Aggregates that are the asked zone's become the zone.
-    fn name_zone(&mut self, zone: Option<&String>, facts: &PlacementFacts) {
+    fn name_zone(&mut self, zone: Option<&String>, aggregates_of: impl Fn(&str) -> BTreeSet<Uuid>) {
         let (Self::Aggregates(ids), Some(zone)) = (&mut *self, zone) else { return };
-        if *ids == facts.aggregates_of_zone(zone) {
+        if *ids == aggregates_of(zone) {
             *self = Self::Zone { name: zone.clone(), aggregates: std::mem::take(ids) };
         }
     }
@@ -237,6 +243,14 @@ impl fmt::Display for PlacementConstraint {
             Self::Together => out.write_str("together"),
         }
     }
+}
+
+/// Ids of the aggregates that make a zone.
+fn aggregates_of_zone(aggregates: &[AggregateRecord], zone: &str) -> BTreeSet<Uuid> {
+    let names = |aggregate: &&AggregateRecord| {
+        aggregate.metadata.get(AVAILABILITY_ZONE).is_some_and(|name| name == zone)
+    };
+    aggregates.iter().filter(names).filter_map(|aggregate| aggregate.uuid).collect()
 }
 
 fn listed(ids: &BTreeSet<Uuid>) -> String {
