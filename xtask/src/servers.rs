@@ -1,15 +1,16 @@
-//! Servers that tests start: RabbitMQ, MariaDB and etcd.
+//! Servers that tests start: RabbitMQ, MariaDB, PostgreSQL and etcd.
 
 use std::path::Path;
 
 use crate::packages::Packages;
 use crate::step::Steps;
 
-/// The programs that the tests look for.
-const PROGRAMS: [&str; 4] = [
+/// The programs that the tests look for, and the directory of all versions of PostgreSQL.
+const PROGRAMS: [&str; 5] = [
     "/usr/lib/rabbitmq/bin/rabbitmq-server",
     "/usr/sbin/mariadbd",
     "/usr/bin/mariadb-install-db",
+    "/usr/lib/postgresql",
     "/usr/bin/etcd",
 ];
 
@@ -19,8 +20,8 @@ pub(crate) fn install(steps: &mut Steps, packages: Packages) {
     if PROGRAMS.iter().all(|program| Path::new(program).exists()) {
         return;
     }
-    let script = "system-tests/install-servers.sh";
-    if let Err(error) = packages.install(steps, "RabbitMQ, MariaDB and etcd (Debian, as root)", script) {
-        steps.skip(&format!("not installed: {error:#}"), "tests with RabbitMQ, MariaDB and etcd");
+    let (script, servers) = ("system-tests/install-servers.sh", "RabbitMQ, MariaDB, PostgreSQL and etcd");
+    if let Err(error) = packages.install(steps, &format!("{servers} (Debian, as root)"), script) {
+        steps.skip(&format!("not installed: {error:#}"), &format!("tests with {servers}"));
     }
 }

@@ -6,14 +6,20 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use berth_nova_rpc::transport::{BusOptions, RabbitOptions, TransportUrl};
+use berth_api::v1::ListRequestsRequest;
+use berth_api::v1::scheduler_client::SchedulerClient;
+use berth_nova_rpc::transport::{BusCertificates, BusOptions, RabbitOptions, TransportUrl};
 use berth_system_tests::http::Client;
 use berth_system_tests::service::{Service, command};
-use berth_test_support::mariadb::MariaDb;
+use berth_test_support::certificates::Certificates;
+use berth_test_support::port::free_ports;
 use berth_test_support::rabbit::Rabbit;
 use serde_json::{Value, json};
 use uuid::Uuid;
+
+use crate::databases::Databases;
 
 /// vCPUs of each host. A request takes one.
 pub(crate) const VCPUS: u64 = 8;
@@ -23,11 +29,14 @@ pub(crate) const HOSTS: [&str; 3] = ["c1", "c2", "c3"];
 
 pub(crate) struct Cloud {
     pub(crate) rabbit: Rabbit,
-    pub(crate) mariadb: MariaDb,
+    pub(crate) databases: Databases,
+    /// The database of a second cell, which has the last host.
+    pub(crate) second_cell: Option<Databases>,
     /// Serves Placement; in its process, the virtual host `/` or another one.
     pub(crate) berth: Service,
     /// Serves `/` instead, and claims in the Placement service of the other.
     second: Option<Service>,
+    certificates: Option<Certificates>,
     directory: tempfile::TempDir,
     /// Last, so that the next cloud starts when this one has ended.
     _alone: MutexGuard<'static, ()>,
@@ -46,38 +55,52 @@ pub(crate) enum Parts {
     /// A process that serves Placement decides in nova-scheduler's place on the virtual host
     /// `shadow`; another one passes requests on to it, and compares.
     Shadow,
+    /// As one, with PostgreSQL in the place of MariaDB.
+    Postgres,
+    /// As one, with the last host in a second cell, whose database is on another server.
+    TwoCells,
+    /// As one, over encrypted connections to the second of two brokers; the first is dead.
+    Encrypted,
 }
 
 impl Cloud {
-    /// Starts everything; nothing where RabbitMQ or MariaDB is not installed.
+    /// Starts everything; nothing where one of the servers is not installed.
     pub(crate) fn start(parts: Parts) -> Option<Self> {
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(mariadb) = MariaDb::start() else {
-            berth_test_support::skip::skip("MariaDB is not installed");
-            return None;
-        };
-        let Some(rabbit) = Rabbit::start() else {
+        let databases = if parts == Parts::Postgres { Databases::postgres()? } else { Databases::mariadb()? };
+        let second_cell = if parts == Parts::TwoCells { Some(Databases::mariadb()?) } else { None };
+        let certificates = (parts == Parts::Encrypted).then(Certificates::new);
+        let rabbit = certificates.as_ref().map_or_else(Rabbit::start, Rabbit::start_with_tls);
+        let Some(rabbit) = rabbit else {
             berth_test_support::skip::skip("RabbitMQ is not installed");
             return None;
         };
         let directory = tempfile::tempdir().expect("a directory");
-        mariadb.execute(include_str!("schema.sql"));
-        mariadb.execute(&hosts(mariadb.port()));
+        add_hosts(&databases, second_cell.as_ref());
         if parts == Parts::Shadow {
             rabbit.add_virtual_host("shadow");
         }
         for (name, virtual_host) in [("nova.conf", ""), ("shadow.conf", "shadow")] {
-            let conf = conf(rabbit.port(), virtual_host, mariadb.port());
+            let bus = match &certificates {
+                None => format!("rabbit://guest:guest@127.0.0.1:{}/{virtual_host}", rabbit.port()),
+                Some(_) => {
+                    let [dead] = free_ports();
+                    let all = [dead, rabbit.tls_port()].map(|port| format!("guest:guest@127.0.0.1:{port}"));
+                    format!("rabbit://{}/", all.join(","))
+                }
+            };
+            let tls = certificates.as_ref().map(|issuer| tls_options(directory.path(), issuer));
+            let conf = conf(&bus, &tls.unwrap_or_default(), &databases);
             fs::write(directory.path().join(name), conf).expect("is written");
         }
         let path = |name: &str| directory.path().join(name);
         let conf = match parts {
-            Parts::One => Some(path("nova.conf")),
             Parts::Two => None,
             Parts::Shadow => Some(path("shadow.conf")),
+            _ => Some(path("nova.conf")),
         };
         let berth = serve(&path("data"), conf.as_deref(), &["--init"]);
-        let second = (parts != Parts::One).then(|| {
+        let second = matches!(parts, Parts::Two | Parts::Shadow).then(|| {
             let url = format!("http://{}", berth.address);
             let shadow = format!("serve.nova_shadow.conf={}", path("shadow.conf").display());
             let records = format!("serve.nova_shadow.records={}", path("shadow.jsonl").display());
@@ -87,7 +110,8 @@ impl Cloud {
             }
             serve(Path::new("none"), Some(&path("nova.conf")), &options)
         });
-        let cloud = Self { rabbit, mariadb, berth, second, directory, _alone: alone };
+        let cloud =
+            Self { rabbit, databases, second_cell, berth, second, certificates, directory, _alone: alone };
         cloud.provide();
         Some(cloud)
     }
@@ -102,14 +126,20 @@ impl Cloud {
     }
 
     pub(crate) fn bus(&self) -> BusOptions {
-        let url = format!("rabbit://guest:guest@127.0.0.1:{}/", self.rabbit.port());
+        let tls = self.certificates.as_ref().map(|issuer| {
+            let (certificate, key) = issuer.client();
+            let identity = Some((certificate.into_bytes(), key.into_bytes()));
+            BusCertificates { authorities: Some(issuer.authority()), identity }
+        });
+        let port = if tls.is_some() { self.rabbit.tls_port() } else { self.rabbit.port() };
+        let url = format!("rabbit://guest:guest@127.0.0.1:{port}/");
         BusOptions {
             url: TransportUrl::parse(&url).expect("a URL"),
             rabbit: RabbitOptions::default(),
             exchange: "nova".to_owned(),
             topic: "scheduler".to_owned(),
             host: "conductor".to_owned(),
-            tls: None,
+            tls,
         }
     }
 
@@ -142,10 +172,37 @@ impl Cloud {
         assert!(matches!(status, 204 | 404), "{status}");
     }
 
+    /// The service that decides.
+    const fn decider(&self) -> &Service {
+        match &self.second {
+            Some(second) => second,
+            None => &self.berth,
+        }
+    }
+
+    /// Why the latest refused request found no host, as `berth explain --json` prints it. The
+    /// explanation follows the reply.
+    pub(crate) async fn explanation(&self) -> Value {
+        let address = format!("http://{}", self.decider().grpc_address);
+        let mut scheduler = SchedulerClient::connect(address).await.expect("it listens");
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let mut of = ListRequestsRequest { failed: true, request_id: String::new() };
+        loop {
+            let requests =
+                scheduler.list_requests(of.clone()).await.expect("an answer").into_inner().requests;
+            let last = requests.last().expect("a request was refused");
+            if !last.explanation.is_empty() {
+                return serde_json::from_str(&last.explanation).expect("JSON");
+            }
+            assert!(Instant::now() < deadline, "no explanation of {last:?}");
+            of.request_id.clone_from(&last.request_id);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// The metrics of the service.
     pub(crate) fn metrics(&self) -> String {
-        let mut stream =
-            TcpStream::connect(&self.second.as_ref().unwrap_or(&self.berth).address).expect("it listens");
+        let mut stream = TcpStream::connect(&self.decider().address).expect("it listens");
         let request = "GET /metrics HTTP/1.1\r\nHost: berth\r\nConnection: close\r\n\r\n";
         stream.write_all(request.as_bytes()).expect("is sent");
         let mut answer = String::new();
@@ -184,34 +241,39 @@ fn serve(data: &Path, conf: Option<&Path>, options: &[&str]) -> Service {
     Service::start(command).unwrap_or_else(|log| panic!("the service does not start: {log}"))
 }
 
-fn conf(rabbit: u16, virtual_host: &str, mariadb: u16) -> String {
-    let database = format!("mysql+pymysql://berth:secret@127.0.0.1:{mariadb}");
+fn conf(transport_url: &str, tls: &str, databases: &Databases) -> String {
     format!(
-        "[DEFAULT]\ntransport_url = rabbit://guest:guest@127.0.0.1:{rabbit}/{virtual_host}\nhost = sched\n\
-         service_down_time = 36000\n[oslo_messaging_rabbit]\nrabbit_interval_max = 1\n[placement]\nauth_type = none\n\
-         [api_database]\nconnection = {database}/nova_api\n[database]\nconnection = {database}/nova_cell1\n"
+        "[DEFAULT]\ntransport_url = {transport_url}\nhost = sched\nservice_down_time = 36000\n\
+         [oslo_messaging_rabbit]\nrabbit_interval_max = 1\n{tls}[placement]\nauth_type = none\n\
+         [api_database]\nconnection = {}\n[database]\nconnection = {}\n",
+        databases.url("nova_api"),
+        databases.url("nova_cell1"),
     )
 }
 
-/// Rows of the cell, its services and its compute nodes.
-fn hosts(port: u16) -> String {
-    let mut statements = format!(
-        "USE nova_api; INSERT INTO cell_mappings (uuid, name, database_connection) VALUES \
-         ('00000000-0000-0000-0000-000000000000', 'cell0', 'none:///'), \
-         ('00000000-0000-0000-0000-0000000000c1', 'cell1', 'mysql+pymysql://berth:secret@127.0.0.1:{port}/nova_cell1'); \
-         USE nova_cell1; "
-    );
-    for (number, host) in HOSTS.iter().enumerate() {
-        statements += &format!(
-            "INSERT INTO services (created_at, host, `binary`, topic, last_seen_up, version) VALUES \
-             (UTC_TIMESTAMP(), '{host}', 'nova-compute', 'compute', UTC_TIMESTAMP(), 74); \
-             INSERT INTO compute_nodes (updated_at, uuid, host, hypervisor_hostname, vcpus, memory_mb, local_gb, \
-             hypervisor_type, hypervisor_version, cpu_info, free_ram_mb, free_disk_gb, host_ip, supported_instances, stats, \
-             cpu_allocation_ratio, ram_allocation_ratio, disk_allocation_ratio) VALUES (UTC_TIMESTAMP(), '{}', '{host}', \
-             '{host}', {VCPUS}, 4096, 100, 'QEMU', 8000000, '{{}}', 4096, 100, '127.0.0.1', \
-             '[[\"x86_64\", \"kvm\", \"hvm\"]]', '{{\"num_instances\": \"0\", \"failed_builds\": \"0\"}}', 1, 1, 1); ",
-            uuid(number)
-        );
+/// Options of encrypted connections, with the files that they name.
+fn tls_options(directory: &Path, issuer: &Certificates) -> String {
+    let (certificate, key) = issuer.client();
+    let files = [("ssl_ca_file", issuer.authority()), ("ssl_cert_file", certificate), ("ssl_key_file", key)];
+    let mut options = "ssl = true\n".to_owned();
+    for (option, pem) in files {
+        let file = directory.join(option).with_extension("pem");
+        fs::write(&file, pem).expect("is written");
+        options += &format!("{option} = {}\n", file.display());
     }
-    statements
+    options
+}
+
+/// The cells, their services and their compute nodes.
+fn add_hosts(databases: &Databases, second_cell: Option<&Databases>) {
+    databases.map_cell(Uuid::nil(), "cell0", "none:///");
+    databases.map_cell(Uuid::from_u128(0xc1), "cell1", &databases.url("nova_cell1"));
+    if let Some(second) = second_cell {
+        databases.map_cell(Uuid::from_u128(0xc2), "cell2", &second.url("nova_cell1"));
+    }
+    for (number, host) in HOSTS.iter().enumerate() {
+        let is_last = number + 1 == HOSTS.len();
+        let cell = second_cell.filter(|_| is_last).unwrap_or(databases);
+        cell.add_host(host, uuid(number), VCPUS);
+    }
 }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long everything may take to answer again.
-const RECOVERY: Duration = Duration::from_secs(120);
+const RECOVERY: Duration = Duration::from_secs(900);
 
 /// A conductor; it connects again whenever its connection is lost.
 pub(crate) struct Conductor {

@@ -60,8 +60,8 @@ async fn run(cloud: &mut Cloud, cycle: u64, rng: &mut ChaCha8Rng) -> usize {
             cloud.rabbit.start_server();
         }
         _ => {
-            cloud.mariadb.kill();
-            cloud.mariadb.start_server();
+            cloud.databases.kill();
+            cloud.databases.start_server();
         }
     }
     stop.store(true, Ordering::Relaxed);

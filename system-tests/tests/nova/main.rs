@@ -2,12 +2,14 @@
 //! nova-conductor does.
 //!
 //! `cargo xtask minicloud` does the same with Nova itself, but needs packages of PyPI and minutes.
-//! Here, RabbitMQ and MariaDB are enough; where one of them is not installed, the tests are skipped
-//! and say so.
+//! Here, RabbitMQ, MariaDB and PostgreSQL are enough; where one of them is not installed, the tests
+//! that need it are skipped and say so.
 #![allow(clippy::disallowed_methods, reason = "real processes at real times, and instances drawn at random")]
 
+mod cells;
 mod cloud;
 mod conductor;
+mod databases;
 mod kills;
 mod reads;
 mod snapshot;
@@ -34,6 +36,18 @@ async fn the_same_with_another_placement_service() {
     everything_is_answered(&cloud).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_with_postgresql() {
+    let Some(cloud) = Cloud::start(Parts::Postgres) else { return };
+    everything_is_answered(&cloud).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_over_tls_while_the_first_broker_is_dead() {
+    let Some(cloud) = Cloud::start(Parts::Encrypted) else { return };
+    everything_is_answered(&cloud).await;
+}
+
 async fn everything_is_answered(cloud: &Cloud) {
     let mut conductor = Conductor::new(cloud.bus());
 
@@ -57,6 +71,13 @@ async fn everything_is_answered(cloud: &Cloud) {
     // More than any host has: no candidate of Placement, so Nova gives no reason.
     let refused = conductor.ask(&[new_uuid()], VCPUS + 1, &[]).await;
     assert_eq!(refused, no_host("No valid host was found. "));
+    // Operators see which constraint of Placement removed the hosts, wherever that is.
+    let explanation = cloud.explanation().await;
+    let removed = explanation["removed"].as_array().expect("a list");
+    let by = |name: &str| removed.iter().find(|one| one["constraint"] == name);
+    let vcpus = by(&format!("placement: VCPU {}", VCPUS + 1)).expect("a constraint");
+    assert_eq!((&vcpus["entered"], &vcpus["removed"]), (&json!(3), &json!(3)), "{explanation}");
+    assert_eq!(by("placement: MEMORY_MB 64").expect("a constraint")["removed"], 0, "{explanation}");
 
     // All or nothing: four instances of a whole host each, on three hosts.
     let instances: Vec<_> = (0..4).map(|_| new_uuid()).collect();
@@ -70,15 +91,15 @@ async fn everything_is_answered(cloud: &Cloud) {
     instances.iter().for_each(|instance| cloud.release(*instance));
 
     // A host that is disabled meanwhile is not chosen: rows are read after the request arrived.
-    let disable = "UPDATE nova_cell1.services SET disabled = 1 WHERE host IN ('c1', 'c2')";
-    cloud.mariadb.execute(disable);
+    let disable = "UPDATE services SET disabled = TRUE WHERE host IN ('c1', 'c2')";
+    cloud.databases.execute("nova_cell1", disable);
     let Answer::Hosts(hosts) = conductor.ask(&[new_uuid()], 1, &[]).await else { panic!("no host") };
     assert_eq!(hosts, [["c3"]]);
 
     // The scheduler's own row, which `openstack compute service list` shows.
-    let record = "SELECT COUNT(*) FROM nova_cell1.services WHERE host = 'sched' AND `binary` = 'nova-scheduler' AND \
+    let record = "SELECT COUNT(*) FROM services WHERE host = 'sched' AND `binary` = 'nova-scheduler' AND \
                   report_count > 0 AND last_seen_up IS NOT NULL";
-    assert_eq!(cloud.mariadb.value(record), "1");
+    assert_eq!(cloud.databases.value("nova_cell1", record), "1");
     let metrics = cloud.metrics();
     for line in ["berth_nova_requests_total{outcome=\"placed\"} 4", "berth_nova_bus_connected 1"] {
         assert!(metrics.lines().any(|one| one == line), "{line} is missing from\n{metrics}");
