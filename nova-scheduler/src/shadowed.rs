@@ -90,10 +90,9 @@ impl Service {
             Ok(chosen) => Ok(chosen.iter().map(|one| one.host.clone()).collect()),
             Err(failure) => Err(Box::new(refused_by_both(failure.clone(), look.as_ref()))),
         };
+        // Nova-scheduler keeps no decision for the next request: it reads rows alone, and so does the
+        // decision that is compared with its own.
         self.record(began, &asked, context, settled);
-        if asked.claims && !asked.spec.is_rebuild() {
-            self.remember(&asked, chosen.iter().flatten().map(|one| one.host.as_str()));
-        }
         let Some(look) = look else { return };
         let (hosts, freshness, clock) = (Arc::clone(&self.hosts), Arc::clone(&self.freshness), self.clock);
         let revision = hosts.revision();

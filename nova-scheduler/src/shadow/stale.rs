@@ -15,8 +15,8 @@ use super::{Look, RpcFailure};
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum StaleState {
-    /// A chosen host has decisions that its row does not show yet. Each worker of nova-scheduler
-    /// knows only its own.
+    /// A chosen host has decisions of Berth that its row does not show yet: nova-scheduler did not
+    /// answer, and knows nothing of them.
     Pending {
         /// The host.
         host: String,
