@@ -221,6 +221,10 @@ struct NovaRpc {
     /// vCPUs, MiB of memory and GiB of disk of each instance
     #[arg(long, value_name = "V,M,D", value_delimiter = ',', num_args = 3, default_values_t = [1, 512, 1])]
     amounts: Vec<u32>,
+    /// Ask for different things: several instances, excluded and forced hosts, zones, traits, image
+    /// properties, some that no host serves; the seed of their sequence
+    #[arg(long, value_name = "SEED", conflicts_with = "amounts")]
+    mixture: Option<u64>,
     /// Write the result to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -250,6 +254,7 @@ impl NovaRpc {
             duration: Duration::from_secs(self.duration.into()),
             rounds: self.rounds,
             amounts,
+            mixture: self.mixture,
         };
         let run = |progress: &Progress<'_>| nova_rpc::run(&options, shown_command(), progress);
         measured(run, |failure| matches!(failure, nova_rpc::NovaRpcFailure::Stopped), self.json)

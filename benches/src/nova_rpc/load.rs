@@ -1,5 +1,6 @@
 //! Callers that ask at the same time.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -7,7 +8,8 @@ use std::time::{Duration, Instant};
 use berth_nova_rpc::bus::Caller;
 use hdrhistogram::Histogram;
 
-use super::request::arguments;
+use super::mixture::Mixture;
+use super::request::{Asked, arguments};
 use super::{NovaRpcFailure, NovaRpcOptions, Progress};
 use crate::api::client::{Client, uuid_of_run};
 use crate::machine;
@@ -19,6 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(1_800);
 
 /// The number of requests per caller and round: memory and time stay bounded with any scheduler.
 const MOST_REQUESTS: u32 = 100_000;
+
+/// Requests whose claims a caller of a mixture holds, so that hosts differ from each other.
+const HELD: usize = 8;
 
 struct Case {
     callers: u32,
@@ -102,16 +107,25 @@ async fn ask(
     let mut seen =
         Seen { latency: histogram(), refused: 0, last_refusal: String::new(), took: Duration::ZERO };
     let started = Instant::now();
+    let mut mixture = options.mixture.map(|seed| Mixture::new(seed ^ NEXT.fetch_add(1, Ordering::Relaxed)));
+    let (mut held, most_held) = (VecDeque::new(), if mixture.is_some() { HELD } else { 0 });
     for _ in 0..MOST_REQUESTS {
-        let instance = uuid_of_run(nonce, NEXT.fetch_add(1, Ordering::Relaxed)).to_string();
+        let count = mixture.as_mut().map_or(1, Mixture::instances);
+        let uuid = |_| uuid_of_run(nonce, NEXT.fetch_add(1, Ordering::Relaxed)).to_string();
+        let instances: Vec<String> = (0..count).map(uuid).collect();
+        let request = match &mut mixture {
+            Some(mixture) => mixture.draw(instances.clone()),
+            None => Asked { instances: instances.clone(), amounts: options.amounts, ..Asked::default() },
+        };
         let asked = Instant::now();
-        let args = arguments(&instance, options.amounts);
-        match caller.call("scheduler", "select_destinations", "4.5", args, PATIENCE).await? {
-            Ok(_) => {
+        match caller.call("scheduler", "select_destinations", "4.5", arguments(&request), PATIENCE).await? {
+            Ok(answer) => {
                 record(&mut seen.latency, asked.elapsed());
-                let placement = Arc::clone(&placement);
-                let release = move || placement.delete(&format!("/allocations/{instance}"));
-                tokio::task::spawn_blocking(release).await.expect("a request does not panic")?;
+                mixture.iter_mut().for_each(|mixture| mixture.observe(&answer));
+                held.push_back(instances);
+                if held.len() > most_held {
+                    release(&placement, held.pop_front().into_iter()).await?;
+                }
             }
             Err(exception) => {
                 seen.refused += 1;
@@ -123,5 +137,19 @@ async fn ask(
         }
     }
     seen.took = started.elapsed();
+    release(&placement, held.into_iter()).await?;
     Ok(seen)
+}
+
+/// Releases what was claimed for the instances of some requests.
+async fn release(
+    placement: &Arc<Client>,
+    requests: impl Iterator<Item = Vec<String>>,
+) -> Result<(), NovaRpcFailure> {
+    for instance in requests.flatten() {
+        let placement = Arc::clone(placement);
+        let release = move || placement.delete(&format!("/allocations/{instance}"));
+        tokio::task::spawn_blocking(release).await.expect("a request does not panic")?;
+    }
+    Ok(())
 }

@@ -5,6 +5,7 @@
 //! so two schedulers can be compared like two builds.
 
 mod load;
+mod mixture;
 mod request;
 
 use std::time::Duration;
@@ -35,6 +36,9 @@ pub struct NovaRpcOptions {
     pub rounds: u32,
     /// vCPUs, MiB of memory and GiB of disk of each instance.
     pub amounts: [u32; 3],
+    /// The seed of requests that differ from each other, of which each caller holds the latest
+    /// claims; none for equal requests of `amounts`, each released at once.
+    pub mixture: Option<u64>,
 }
 
 /// Why a run has no result.
