@@ -36,6 +36,13 @@ pub struct DatabaseQueryError {
     pub problem: sqlx::Error,
 }
 
+impl DatabaseQueryError {
+    /// Whether a row exists already that excludes the new one.
+    pub(crate) fn is_duplicate(&self) -> bool {
+        self.problem.as_database_error().is_some_and(|error| error.is_unique_violation())
+    }
+}
+
 impl Database {
     /// Connects when it is needed first. A connection has to come about within `patience`.
     pub(crate) fn new(url: &DatabaseUrl, patience: Duration) -> Self {
@@ -70,6 +77,14 @@ impl Database {
         match self.pool {
             Pool::MySql(_) => format!("TIMESTAMPDIFF(SECOND, '1970-01-01', {time})"),
             Pool::Postgres(_) => format!("CAST(FLOOR(EXTRACT(EPOCH FROM {time})) AS BIGINT)"),
+        }
+    }
+
+    /// The time, in whole seconds of UTC as Nova writes it.
+    pub(crate) const fn now(&self) -> &'static str {
+        match self.pool {
+            Pool::MySql(_) => "UTC_TIMESTAMP()",
+            Pool::Postgres(_) => "date_trunc('second', now() AT TIME ZONE 'UTC')",
         }
     }
 

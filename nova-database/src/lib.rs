@@ -14,6 +14,7 @@
 //! | `buckets.rs`, `instances.rs` | ranges of rows that are compared as wholes; which instances are on which host |
 //! | `row.rs`, `compute_node.rs`, `service.rs`, `aggregates.rs`, `cells.rs` | rows as texts, and what they say |
 //! | `live.rs` | what a snapshot of the fleet takes from the databases, with its queries |
+//! | `discovery.rs` | new hosts are mapped to their cells |
 //! | `statistics.rs` | counts for metrics |
 //! | `schema.rs` | the releases whose schema is known |
 //! | `url.rs` | database URLs and templates |
@@ -21,7 +22,8 @@
 //!
 //! # Invariants
 //!
-//! - Cells and the API database are only read. [`OwnServiceRecord`] writes one row of one table.
+//! - Cells and the API database are only read, except that [`Reader::discover_hosts`] maps hosts
+//!   where the settings ask for it. [`OwnServiceRecord`] writes one row of one table.
 //! - A decision rests on compute nodes, services and aggregates that were read after its request
 //!   arrived.
 //! - The work of a reading follows the changes since the one before, not the number of hosts.
@@ -36,6 +38,7 @@ mod cell_reader;
 mod cells;
 mod compute_node;
 mod connection;
+mod discovery;
 mod freshness;
 mod hosts;
 mod instances;

@@ -95,6 +95,10 @@ impl Reader {
         Self { options, api, cells: RwLock::default(), hosts, aggregates, statistics }
     }
 
+    pub(crate) const fn api(&self) -> &Database {
+        &self.api
+    }
+
     fn now(&self) -> i64 {
         (self.options.clock)()
     }
@@ -228,7 +232,7 @@ impl Reader {
     }
 
     /// The cells that are up, and whether these are all.
-    async fn cells_up(&self) -> (Vec<CellDatabase>, bool) {
+    pub(crate) async fn cells_up(&self) -> (Vec<CellDatabase>, bool) {
         let cells = self.cells.read().await;
         let up: Vec<CellDatabase> = cells.values().filter(|cell| !cell.is_down).cloned().collect();
         let are_all = up.len() == cells.len();

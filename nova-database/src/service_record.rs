@@ -42,7 +42,7 @@ impl OwnServiceRecord {
         let sql = format!(
             "UPDATE services SET report_count = report_count + 1, last_seen_up = {now}, updated_at = {now} \
              WHERE host = ? AND {binary} = ? AND deleted = 0",
-            now = self.now(),
+            now = self.database.now(),
             binary = self.database.quoted("binary")
         );
         self.database.execute(&sql, &[&self.host, BINARY]).await
@@ -55,20 +55,11 @@ impl OwnServiceRecord {
         let sql = format!(
             "INSERT INTO services (created_at, updated_at, uuid, host, {binary}, topic, report_count, {no}, forced_down, \
              version, deleted) SELECT {now}, NULL, ?, ?, ?, ?, 0, {f}, {f}, {version}, 0",
-            now = self.now(),
+            now = self.database.now(),
             f = "FALSE",
             version = version.unwrap_or(SERVICE_VERSION),
         );
         self.database.execute(&sql, &[uuid, &self.host, BINARY, &self.topic]).await?;
         Ok(())
-    }
-
-    /// Nova writes whole seconds of UTC.
-    fn now(&self) -> &'static str {
-        if self.database.quoted("x").starts_with('`') {
-            "UTC_TIMESTAMP()"
-        } else {
-            "date_trunc('second', now() AT TIME ZONE 'UTC')"
-        }
     }
 }

@@ -113,6 +113,7 @@ impl NovaScheduler {
         }
         let counts = self.hosts.counts();
         tracing::info!(?counts, "read the databases of Nova");
+        let discovery = discover(Arc::clone(&reader), self.settings.discover_hosts);
         let freshness = Arc::new(Freshness::new(reader));
         let service = Arc::new(self.service(&freshness, engine, shadow));
         let (settings, statistics) = (&self.settings, Arc::clone(&self.bus));
@@ -122,6 +123,7 @@ impl NovaScheduler {
             () = freshness.run() => Ok(()),
             () = freshness.maintain(settings.intervals) => Ok(()),
             () = report(self.record(), settings.report_interval) => Ok(()),
+            () = discovery => Ok(()),
         }
     }
 
@@ -190,6 +192,20 @@ async fn start(reader: &Reader) -> Result<(), DatabaseError> {
                 sleep(PAUSE).await;
             }
             other => return other,
+        }
+    }
+}
+
+/// Maps new hosts to their cells, for ever.
+async fn discover(reader: Arc<Reader>, every: Option<Duration>) {
+    let Some(every) = every else { return std::future::pending().await };
+    let mut ticks = interval(every);
+    loop {
+        ticks.tick().await;
+        match reader.discover_hosts().await {
+            Ok(hosts) if hosts.is_empty() => {}
+            Ok(hosts) => tracing::info!(?hosts, "new hosts are mapped to their cells"),
+            Err(error) => tracing::warn!(%error, "new hosts cannot be mapped to their cells"),
         }
     }
 }

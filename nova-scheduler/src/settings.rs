@@ -24,6 +24,9 @@ pub struct NovaSettings {
     pub cell_timeout: Duration,
     /// How often everything is read again.
     pub intervals: Intervals,
+    /// `[scheduler] discover_hosts_in_cells_interval`: how often new hosts are mapped to their
+    /// cells; none for never.
+    pub discover_hosts: Option<Duration>,
     /// `[DEFAULT] report_interval`
     pub report_interval: Duration,
     /// How long work that has begun may take when the service stops.

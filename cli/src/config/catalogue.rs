@@ -220,7 +220,7 @@ pub(super) const REMARKS: &[(&str, &str, &str)] = &[
     (FS, "track_instance_changes", NO_EFFECT),
     (FS, "pci_in_placement", NO_EFFECT),
     ("scheduler", "workers", NO_EFFECT),
-    ("scheduler", "discover_hosts_in_cells_interval", NO_EFFECT),
+    ("scheduler", "discover_hosts_in_cells_interval", "needs grants of its own: docs/replace-nova-scheduler.md"),
     (D, "long_rpc_timeout", NO_EFFECT),
     (D, "rpc_response_timeout", NO_EFFECT),
     (D, "cpu_allocation_ratio", OF_COMPUTE_HOSTS),

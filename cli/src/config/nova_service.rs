@@ -35,7 +35,9 @@ pub(crate) fn nova_settings(
     let remote = serve.placement_url.as_deref().map(|url| remote_placement(&conf, url)).transpose();
     let placement = remote.with_context(|| format!("serve.nova_conf: {}", file.display()))?;
     let shadow = shadow_settings(&serve.nova_shadow, &settings.bus, data)?;
-    Ok(Some(NovaSettings { placement, shadow, ..settings }))
+    // In shadow mode, the other scheduler does it.
+    let discover_hosts = settings.discover_hosts.filter(|_| shadow.is_none());
+    Ok(Some(NovaSettings { placement, shadow, discover_hosts, ..settings }))
 }
 
 /// Shadow mode, if there is a nova-scheduler to compare with.
@@ -90,6 +92,7 @@ fn read(
         Some(host) => host,
         None => host()?,
     };
+    let discover_hosts = discovery(options.scheduler.discover_hosts_in_cells_interval);
     let report_interval = u64::try_from(options.general.report_interval).unwrap_or(0).max(1);
     let database = conf.text("database", "connection")?;
     let database = database
@@ -108,12 +111,19 @@ fn read(
         database,
         cell_timeout,
         intervals: Intervals::default(),
+        discover_hosts,
         report_interval: Duration::from_secs(report_interval),
         grace,
         placement: None,
         shadow: None,
         seed,
     })
+}
+
+/// How often new hosts are mapped: with 0, as often as a periodic task of Nova without an interval.
+fn discovery(seconds: i64) -> Option<Duration> {
+    let seconds = u64::try_from(seconds).ok()?;
+    Some(Duration::from_secs(if seconds == 0 { 60 } else { seconds }))
 }
 
 fn bus(conf: &Conf, host: String) -> Result<BusOptions> {
@@ -237,6 +247,15 @@ mod tests {
         assert_eq!(bus.url.virtual_host, "/nova");
         let problem = format!("{:#}", settings(&url("ssl=maybe")).expect_err("is refused"));
         assert!(problem.contains("[DEFAULT] transport_url ssl: 'maybe'"), "{problem}");
+    }
+
+    #[test]
+    fn hosts_are_discovered_where_an_interval_is_set() {
+        assert_eq!(
+            [-1, 0, 300].map(discovery),
+            [None, Some(60), Some(300)].map(|one| one.map(Duration::from_secs))
+        );
+        assert_eq!(settings(LEAST).expect("reads").discover_hosts, None, "the default is -1");
     }
 
     #[test]

@@ -244,6 +244,7 @@ fn serve(data: &Path, conf: Option<&Path>, options: &[&str]) -> Service {
 fn conf(transport_url: &str, tls: &str, databases: &Databases) -> String {
     format!(
         "[DEFAULT]\ntransport_url = {transport_url}\nhost = sched\nservice_down_time = 36000\n\
+         [scheduler]\ndiscover_hosts_in_cells_interval = 1\n\
          [oslo_messaging_rabbit]\nrabbit_interval_max = 1\n{tls}[placement]\nauth_type = none\n\
          [api_database]\nconnection = {}\n[database]\nconnection = {}\n",
         databases.url("nova_api"),

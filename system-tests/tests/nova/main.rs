@@ -100,6 +100,15 @@ async fn everything_is_answered(cloud: &Cloud) {
     let record = "SELECT COUNT(*) FROM services WHERE host = 'sched' AND `binary` = 'nova-scheduler' AND \
                   report_count > 0 AND last_seen_up IS NOT NULL";
     assert_eq!(cloud.databases.value("nova_cell1", record), "1");
+    // New hosts are mapped to their cell, once; one that is mapped already stays as it is.
+    let unmapped = "SELECT COUNT(*) FROM compute_nodes WHERE mapped = 0";
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while cloud.databases.value("nova_cell1", unmapped) != "0" {
+        assert!(Instant::now() < deadline, "hosts are not mapped");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let mapped = "SELECT COUNT(*) FROM host_mappings h JOIN cell_mappings c ON c.id = h.cell_id WHERE c.name = 'cell1'";
+    assert_eq!(cloud.databases.value("nova_api", mapped), HOSTS.len().to_string());
     let metrics = cloud.metrics();
     for line in ["berth_nova_requests_total{outcome=\"placed\"} 4", "berth_nova_bus_connected 1"] {
         assert!(metrics.lines().any(|one| one == line), "{line} is missing from\n{metrics}");

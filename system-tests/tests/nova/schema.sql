@@ -9,6 +9,8 @@ CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL);
 INSERT INTO alembic_version VALUES ('cdeec0c85668');
 CREATE TABLE cell_mappings (id INT AUTO_INCREMENT PRIMARY KEY, uuid VARCHAR(36), name VARCHAR(255),
     database_connection TEXT, disabled BOOL NOT NULL DEFAULT 0);
+CREATE TABLE host_mappings (id INT AUTO_INCREMENT PRIMARY KEY, created_at DATETIME, updated_at DATETIME, cell_id INT NOT NULL,
+    host VARCHAR(255) NOT NULL UNIQUE);
 CREATE TABLE aggregates (id INT AUTO_INCREMENT PRIMARY KEY, uuid VARCHAR(36), name VARCHAR(255), created_at DATETIME,
     updated_at DATETIME);
 CREATE TABLE aggregate_hosts (id INT AUTO_INCREMENT PRIMARY KEY, aggregate_id INT, host VARCHAR(255), created_at DATETIME,
@@ -35,7 +37,7 @@ CREATE TABLE compute_nodes (id INT AUTO_INCREMENT PRIMARY KEY, updated_at DATETI
     vcpus_used INT NOT NULL DEFAULT 0, memory_mb_used INT NOT NULL DEFAULT 0, local_gb_used INT NOT NULL DEFAULT 0,
     hypervisor_type VARCHAR(255), hypervisor_version INT, cpu_info TEXT, disk_available_least INT, free_ram_mb INT,
     free_disk_gb INT, host_ip VARCHAR(39), supported_instances TEXT, pci_stats TEXT, metrics TEXT, stats TEXT,
-    numa_topology TEXT, ram_allocation_ratio FLOAT, cpu_allocation_ratio FLOAT, disk_allocation_ratio FLOAT,
+    mapped INT DEFAULT 0, numa_topology TEXT, ram_allocation_ratio FLOAT, cpu_allocation_ratio FLOAT, disk_allocation_ratio FLOAT,
     deleted INT DEFAULT 0);
 CREATE TABLE instances (id INT AUTO_INCREMENT PRIMARY KEY, created_at DATETIME, uuid VARCHAR(36) NOT NULL UNIQUE,
     display_name VARCHAR(255), host VARCHAR(255), node VARCHAR(255), deleted INT DEFAULT 0, INDEX (host, node, deleted));
@@ -52,6 +54,9 @@ GRANT SELECT, INSERT, UPDATE ON nova_cell1.services TO 'berth'@'%';
 GRANT SELECT ON nova_cell1.compute_nodes TO 'berth'@'%';
 GRANT SELECT ON nova_cell1.instances TO 'berth'@'%';
 GRANT SELECT ON nova_cell1.alembic_version TO 'berth'@'%';
+-- Those that discover_hosts_in_cells_interval needs.
+GRANT SELECT, INSERT ON nova_api.host_mappings TO 'berth'@'%';
+GRANT UPDATE (mapped) ON nova_cell1.compute_nodes TO 'berth'@'%';
 
 -- Those of docs/scenarios.md, for snapshots of the fleet.
 CREATE USER 'planner'@'%' IDENTIFIED BY 'secret';
