@@ -83,6 +83,10 @@ enum Task {
         /// flat, super or two; all by default
         #[arg(long, value_delimiter = ',')]
         layout: Vec<String>,
+        /// Instead of the scenarios: so many requests through shadow mode with a real
+        /// nova-scheduler; fails if a difference has no explanation
+        #[arg(long, value_name = "REQUESTS", conflicts_with = "layout")]
+        shadow: Option<u64>,
     },
     /// Builds Debian packages and an image into target/package; needs root or sudo
     Package {
@@ -161,7 +165,8 @@ fn main() -> ExitCode {
         Task::Conformance { osc } => conformance::run(&mut steps, Build::Release, osc),
         Task::Keystone => original::keystone(&mut steps),
         Task::NovaFunctional => original::nova_functional(&mut steps),
-        Task::Minicloud { bed, layout } => minicloud::run(&mut steps, &bed, &layout),
+        Task::Minicloud { bed, shadow: Some(requests), .. } => minicloud::shadow(&mut steps, &bed, requests),
+        Task::Minicloud { bed, layout, .. } => minicloud::run(&mut steps, &bed, &layout),
         Task::Package { test: false, packages } => package::build(&mut steps, packages),
         Task::Package { test: true, packages } => package::test(&mut steps, packages),
         Task::Migration => original::migration(&mut steps),
