@@ -62,9 +62,12 @@ impl Engine {
             }
             Self::Remote(remote) => {
                 let decided = remote.decide(hosts, asked).await;
-                let make_case = || explanations.prepare(|| remote.case(hosts, asked));
-                let unexplained = is_explicable(&decided).then(|| tokio::task::block_in_place(make_case));
-                (decided, unexplained.flatten())
+                let unexplained = if is_explicable(&decided) {
+                    explanations.prepare(|| remote.case(hosts, asked))
+                } else {
+                    None
+                };
+                (decided, unexplained)
             }
         }
     }

@@ -142,8 +142,7 @@ impl RemoteDecisions {
                 RemoteCandidates::default()
             }),
         };
-        let plan = || self.decide_on(hosts, asked, spec, &candidates, weights);
-        tokio::task::block_in_place(plan).map_err(|error| refused(&error, asked))
+        self.decide_on(hosts, asked, spec, &candidates, weights).map_err(|error| refused(&error, asked))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
