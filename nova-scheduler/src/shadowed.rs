@@ -90,8 +90,8 @@ impl Service {
             Ok(chosen) => Ok(chosen.iter().map(|one| one.host.clone()).collect()),
             Err(failure) => Err(Box::new(refused_by_both(failure.clone(), look.as_ref()))),
         };
-        // Nova-scheduler keeps no decision for the next request: it reads rows alone, and so does the
-        // decision that is compared with its own.
+        // Nova-scheduler keeps no decision for the next request: it reads rows alone, and so does
+        // the decision that is compared with its own.
         self.record(began, &asked, context, settled);
         let Some(look) = look else { return };
         let (hosts, freshness, clock) = (Arc::clone(&self.hosts), Arc::clone(&self.freshness), self.clock);
