@@ -1,7 +1,6 @@
 //! The arithmetic of the workloads. The order of draws and of operations is part of the definition.
 
 use std::f64::consts::PI;
-use std::vec;
 
 use compact_str::{CompactString, ToCompactString, format_compact};
 use libm::{cos, exp, log, sin};
@@ -92,9 +91,13 @@ pub(super) fn initial_population(fleet: &HostShapes, flavors: &Flavors, load: f6
     ((load * vcpus as f64 / flavors.mean_vcpus) as u64).min(vms)
 }
 
+/// How many VMs' memory is returned to the system at a time: 1 MiB.
+const RETURNED_TOGETHER: usize = 1 << 16;
+
 /// The VMs of a set, with flavors drawn on demand.
 pub(super) struct Vms {
-    spans: vec::IntoIter<(u64, u64)>,
+    /// Of the VMs to come, the last one first: the memory of the others is returned.
+    spans: Vec<(u64, u64)>,
     last_arrival: u64,
     flavors: Flavors,
     random: Mersenne,
@@ -108,9 +111,10 @@ impl Vms {
         // The same stream shuffles the hosts first.
         drop(shuffled_hosts(&set.fleet, &mut random));
         let flavors = Flavors::that_fit(&set.fleet).expect("a set has only flavors that fit");
-        let spans = spans(set, &flavors, &mut random);
+        let mut spans = spans(set, &flavors, &mut random);
         let last_arrival = spans.last().map_or(0, |span| span.0);
-        Self { spans: spans.into_iter(), last_arrival, flavors, random, progress, made: 0 }
+        spans.reverse();
+        Self { spans, last_arrival, flavors, random, progress, made: 0 }
     }
 }
 
@@ -118,7 +122,10 @@ impl Iterator for Vms {
     type Item = Result<Vm, TraceError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (arrival, departure) = self.spans.next()?;
+        let (arrival, departure) = self.spans.pop()?;
+        if self.spans.len().is_multiple_of(RETURNED_TOGETHER) {
+            self.spans.shrink_to_fit();
+        }
         let (_, resources, flavor) = self.flavors.pick(&mut self.random);
         let id = self.made.to_compact_string();
         self.made += 1;
