@@ -49,6 +49,8 @@ pub struct DesiredState {
     pub disks: Option<DiskRole>,
     /// The live migration of [`GuestGoal::Leaving`] and [`GuestGoal::Arriving`].
     pub transfer: Option<Arc<v1::Transfer>>,
+    /// Whether its disks are built again, once for this generation.
+    pub rebuild: bool,
 }
 
 /// Why a [`v1::DesiredGuest`] is invalid.
@@ -81,6 +83,11 @@ impl DesiredState {
     /// It is not a UUID.
     pub fn instance(message: &v1::DesiredGuest) -> Result<Uuid, InvalidDesiredGuest> {
         message.instance.parse().map_err(|_| InvalidDesiredGuest::Instance(message.instance.clone()))
+    }
+
+    /// Whether the guest is to boot the temporary disk of a rescue.
+    pub(crate) fn is_rescue(&self) -> bool {
+        self.spec.as_ref().is_some_and(|spec| spec.rescue_image.is_some())
     }
 
     /// Whether it takes part in a live migration that is in this phase.
@@ -121,12 +128,12 @@ impl DesiredState {
             let problem = "missing; the goal OUTGOING sets them aside, or returns them";
             return Err(InvalidDesiredGuest::Disks(problem.to_owned()));
         }
-        let v1::DesiredGuest { generation, boot, hard, spec, must_exist, transfer, .. } = message;
+        let v1::DesiredGuest { generation, boot, hard, spec, must_exist, transfer, rebuild, .. } = message;
         if transfer.is_none() && matches!(goal, GuestGoal::Leaving | GuestGoal::Arriving) {
             return Err(InvalidDesiredGuest::Transfer);
         }
         let (spec, transfer) = (spec.map(Arc::new), transfer.map(Arc::new));
-        Ok(Self { generation, goal, boot, hard, must_exist, spec, disks, transfer })
+        Ok(Self { generation, goal, boot, hard, must_exist, spec, disks, transfer, rebuild })
     }
 }
 

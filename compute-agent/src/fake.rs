@@ -258,7 +258,7 @@ impl FakeHypervisor {
 impl Entry {
     const NONE: Self = Self {
         power: ObservedState::Absent,
-        record: GuestRecord { known: 0, fulfilled: 0, boot: 0 },
+        record: GuestRecord { known: 0, fulfilled: 0, boot: 0, rebuilt: 0, is_rescue: false },
         data: 0,
     };
 }
@@ -423,6 +423,7 @@ pub(crate) fn after(step: GuestStep, power: ObservedState) -> Option<ObservedSta
     use ObservedState::{Absent, Crashed, Leaving, Paused, Running, Saved, Shelved, ShutDown};
     Some(match (step, power) {
         (GuestStep::Look, _) => power,
+        (GuestStep::CheckDisks, _) if power != Absent => power,
         (GuestStep::Prepare, Absent) => Shelved,
         (GuestStep::Define, Shelved) => ShutDown,
         (GuestStep::Start, ShutDown | Crashed)

@@ -36,9 +36,11 @@
 //!                            Undefine
 //! ```
 //!
-//! A reboot is a shutdown and a start. When an instance moves, its disks become those of another
-//! guest on the same host (`SetAside`, and `TakeBack` on the way back), and `Fetch` replaces
-//! `Prepare` on the host that it goes to:
+//! A reboot is a shutdown and a start. A rebuild leads to Absent and back, and a rescue to
+//! Shelved and back; `CheckDisks` comes first, and changes nothing.
+//!
+//! When an instance moves, its disks become those of another guest on the same host (`SetAside`,
+//! and `TakeBack` on the way back), and `Fetch` replaces `Prepare` on the host that it goes to:
 //!
 //! ```text
 //! source:  Shelved ── SetAside ──► Absent       Absent ── TakeBack ──► Shelved
@@ -113,8 +115,8 @@ pub struct Guest {
     off_by: Option<MonotonicMicros>,
     /// The generation for which it was last started.
     started_for: u64,
-    /// The generation for which its disks were last fetched or taken over, or sending it was
-    /// forced.
+    /// The generation for which its disks were last checked, fetched or taken over, or sending it
+    /// was forced.
     acted_for: u64,
     /// Failed attempts for the current desired state.
     attempts: u32,
@@ -359,7 +361,7 @@ impl Guest {
                 return is_fulfilled;
             }
             GuestStep::Start => self.started_for = generation,
-            GuestStep::Fetch | GuestStep::Adopt { .. } | GuestStep::ForceSending => {
+            GuestStep::CheckDisks | GuestStep::Fetch | GuestStep::Adopt { .. } | GuestStep::ForceSending => {
                 self.acted_for = generation;
             }
             GuestStep::Shutdown if self.power == ObservedState::Running => {

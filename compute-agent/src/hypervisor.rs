@@ -42,6 +42,10 @@ pub struct GuestRecord {
     pub fulfilled: u64,
     /// The number of the guest's current or last boot.
     pub boot: u32,
+    /// The latest generation for which its former disks were removed, to build them again.
+    pub rebuilt: u64,
+    /// Whether it is defined with the temporary disk of a rescue, or is about to be.
+    pub is_rescue: bool,
 }
 
 /// One operation on a guest. Each leads from one [`ObservedState`] to another and is idempotent, so
@@ -52,6 +56,9 @@ pub enum GuestStep {
     Look,
     /// Store the record.
     Remember(GuestRecord),
+    /// Check that its disks, and that of a rescue, can be created, without touching those that it
+    /// has.
+    CheckDisks,
     /// Create its disks. Absent → Shelved.
     Prepare,
     /// Define its domain. Shelved → ShutDown.

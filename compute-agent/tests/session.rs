@@ -308,7 +308,10 @@ async fn a_graceful_shutdown_finishes_the_running_step_and_starts_none() {
     assert_eq!(hypervisor.steps(), [(GUEST, GuestStep::Prepare)]);
     assert_eq!(
         hypervisor.guest(GUEST),
-        (ObservedState::Shelved, GuestRecord { known: 1, fulfilled: 0, boot: 0 })
+        (
+            ObservedState::Shelved,
+            GuestRecord { known: 1, fulfilled: 0, boot: 0, rebuilt: 0, is_rescue: false }
+        )
     );
 
     let agent = restart(&service, &hypervisor).await;

@@ -95,7 +95,7 @@ pub use migration::{
 pub use named::Named;
 pub use operation::{
     EvacuationPhase, EvacuationRequest, GuestReport, GuestState, HostEvacuation, HostEvacuationState,
-    LiveLimits, LiveRequest, Operation, ResizeRequest, Unshelving,
+    LiveLimits, LiveRequest, Operation, RebuildRecord, ResizeRequest, Unshelving,
 };
 pub use quota::{Quota, QuotaState};
 pub use state::{RecordKey, State};

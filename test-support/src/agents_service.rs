@@ -253,5 +253,6 @@ pub fn desired(instance: Uuid, generation: u64, goal: Goal, boot: u32, spec: &v1
         must_exist: false,
         disks: None,
         transfer: None,
+        rebuild: false,
     }
 }

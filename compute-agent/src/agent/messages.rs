@@ -23,6 +23,8 @@ pub(super) fn report(instance: Uuid, guest: &Guest, missing_cpu_features: Vec<St
         is_transient: fault.is_some_and(|fault| fault.kind == FaultKind::Transient),
         known_generation: guest.known(),
         missing_cpu_features,
+        rebuilt: guest.record().rebuilt,
+        is_rescue: guest.record().is_rescue,
     })
 }
 

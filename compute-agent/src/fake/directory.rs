@@ -44,9 +44,10 @@ pub(super) fn read(directory: &Path) -> io::Result<BTreeMap<Uuid, Entry>> {
 
 /// Writes the file of a guest atomically.
 pub(super) fn write(directory: &Path, instance: Uuid, entry: &Entry) -> io::Result<()> {
-    let Entry { power, record: GuestRecord { known, fulfilled, boot }, data } = entry;
+    let Entry { power, record, data } = entry;
+    let GuestRecord { known, fulfilled, boot, rebuilt, is_rescue } = record;
     let (file, unfinished) = (path(directory, instance), directory.join(format!("{instance}.new")));
-    fs::write(&unfinished, format!("{power:?} {known} {fulfilled} {boot} {data}"))?;
+    fs::write(&unfinished, format!("{power:?} {known} {fulfilled} {boot} {data} {rebuilt} {is_rescue}"))?;
     fs::rename(unfinished, file)
 }
 
@@ -70,7 +71,10 @@ fn parse(text: &str) -> Option<Entry> {
     let (known, fulfilled) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
     let boot = words.next()?.parse().ok()?;
     let data = words.next()?.parse().ok()?;
-    Some(Entry { power, record: GuestRecord { known, fulfilled, boot }, data })
+    // Files of earlier releases have none.
+    let rebuilt = words.next().map_or(Some(0), |word| word.parse().ok())?;
+    let is_rescue = words.next() == Some("true");
+    Some(Entry { power, record: GuestRecord { known, fulfilled, boot, rebuilt, is_rescue }, data })
 }
 
 #[cfg(test)]
@@ -89,7 +93,7 @@ mod tests {
             Arc::new(FakeHypervisor::open(directory.path().to_owned(), facts).expect("readable"))
         };
         let (one, other) = (Uuid::from_u128(0xa), Uuid::from_u128(0xb));
-        let record = GuestRecord { known: 3, fulfilled: 2, boot: 1 };
+        let record = GuestRecord { known: 3, fulfilled: 2, boot: 1, rebuilt: 2, is_rescue: true };
         let hypervisor = open();
         for (instance, step) in [
             (one, GuestStep::Prepare),

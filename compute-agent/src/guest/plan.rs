@@ -31,7 +31,7 @@ pub(super) enum TurningOff {
 pub(super) struct Done {
     /// The guest was started.
     pub(super) has_started: bool,
-    /// Its disks were fetched or taken over, or sending it was forced.
+    /// Its disks were checked, fetched or taken over, or sending it was forced.
     pub(super) has_acted: bool,
 }
 
@@ -55,6 +55,12 @@ pub(super) fn next(
         _ if power >= ObservedState::ShutDown && !done.has_acted && takes_over(desired).is_some() => {
             takes_over(desired)
         }
+        GuestGoal::Running | GuestGoal::Stopped if is_to_be_rebuilt(desired, record) => {
+            Some(Next::Do(rebuild(desired, power, record, done.has_acted)))
+        }
+        GuestGoal::Running | GuestGoal::Stopped if desired.is_rescue() != record.is_rescue => {
+            Some(change_disk(desired, power, record, turning_off, done.has_acted))
+        }
         GuestGoal::Shelved => shelved(power, turning_off),
         GuestGoal::Outgoing => outgoing(desired, power, turning_off),
         GuestGoal::Stopped => stopped(desired, power, turning_off),
@@ -63,6 +69,46 @@ pub(super) fn next(
         }
     }
     .unwrap_or(Next::Do(GuestStep::Remember(reached(desired, record))))
+}
+
+fn is_to_be_rebuilt(desired: &DesiredState, record: GuestRecord) -> bool {
+    desired.rebuild && record.rebuilt < desired.generation
+}
+
+/// Removes the former disks. That they are gone is stored before others are created: a crash in
+/// between would remove those.
+fn rebuild(desired: &DesiredState, power: ObservedState, record: GuestRecord, is_checked: bool) -> GuestStep {
+    match power {
+        ObservedState::Absent => GuestStep::Remember(GuestRecord { rebuilt: desired.generation, ..record }),
+        _ if !is_checked => GuestStep::CheckDisks,
+        ObservedState::Shelved => GuestStep::RemoveDisks,
+        ObservedState::ShutDown | ObservedState::Crashed | ObservedState::Saved => GuestStep::Undefine,
+        ObservedState::Running | ObservedState::Paused | ObservedState::Leaving | ObservedState::Arriving => {
+            GuestStep::Destroy
+        }
+    }
+}
+
+/// Shuts the guest down and undefines it, so that it is defined with the temporary disk of a
+/// rescue, or without.
+fn change_disk(
+    desired: &DesiredState,
+    power: ObservedState,
+    record: GuestRecord,
+    turning_off: TurningOff,
+    is_checked: bool,
+) -> Next {
+    let is_rescue = desired.is_rescue();
+    match power {
+        ObservedState::Absent | ObservedState::Shelved => {
+            Next::Do(GuestStep::Remember(GuestRecord { is_rescue, ..record }))
+        }
+        _ if is_rescue && !is_checked => Next::Do(GuestStep::CheckDisks),
+        ObservedState::ShutDown | ObservedState::Crashed | ObservedState::Saved => {
+            Next::Do(GuestStep::Undefine)
+        }
+        _ => turn_off(power, turning_off),
+    }
 }
 
 /// The record of a desired state that is reached. A guest that arrives is in the boot that it has

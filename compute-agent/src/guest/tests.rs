@@ -18,7 +18,17 @@ const GRACE: MonotonicMicros = 60_000_000;
 pub(super) fn desired(generation: u64, goal: GuestGoal, boot: u32, hard: bool) -> DesiredState {
     let spec = Some(Arc::new(v1::GuestSpec::default()));
     let disks = (goal == GuestGoal::Outgoing).then_some(DiskRole::SetAside(MIGRATION));
-    DesiredState { generation, goal, boot, hard, must_exist: false, spec, disks, transfer: None }
+    DesiredState {
+        generation,
+        goal,
+        boot,
+        hard,
+        must_exist: false,
+        spec,
+        disks,
+        transfer: None,
+        rebuild: false,
+    }
 }
 
 pub(super) const MIGRATION: Uuid = Uuid::from_u128(0xb);
@@ -211,7 +221,7 @@ fn each_goal_is_reached_by_the_shortest_path() {
         world.reach(1, GuestGoal::Running, 1, false),
         [GuestStep::Prepare, GuestStep::Define, GuestStep::Start]
     );
-    assert_eq!(world.record, GuestRecord { known: 1, fulfilled: 1, boot: 1 });
+    assert_eq!(world.record, GuestRecord { known: 1, fulfilled: 1, boot: 1, rebuilt: 0, is_rescue: false });
     assert_eq!(world.reach(2, GuestGoal::Paused, 1, false), [GuestStep::Pause]);
     assert_eq!(world.reach(3, GuestGoal::Running, 1, false), [GuestStep::Resume]);
     assert_eq!(world.reach(4, GuestGoal::Running, 2, false), [GuestStep::Shutdown, GuestStep::Start]);
@@ -588,4 +598,131 @@ proptest! {
             prop_assert_eq!(world.record.boot, boot);
         }
     }
+}
+
+fn rebuilt(generation: u64, goal: GuestGoal) -> DesiredState {
+    DesiredState { rebuild: true, ..desired(generation, goal, 2, false) }
+}
+
+impl World {
+    fn rebuild(&mut self, generation: u64, goal: GuestGoal) -> Vec<GuestStep> {
+        self.done.clear();
+        self.apply(rebuilt(generation, goal));
+        self.settle(true);
+        self.done.clone()
+    }
+}
+
+/// Disks are removed only after it is known that others can be built, and only once.
+#[test]
+fn a_rebuild_checks_then_removes_then_builds() {
+    let mut world = World::new();
+    world.reach(1, GuestGoal::Running, 1, false);
+    assert_eq!(
+        world.rebuild(2, GuestGoal::Running),
+        [
+            GuestStep::CheckDisks,
+            GuestStep::Destroy,
+            GuestStep::Undefine,
+            GuestStep::RemoveDisks,
+            GuestStep::Prepare,
+            GuestStep::Define,
+            GuestStep::Start,
+        ]
+    );
+    assert_eq!((world.record.rebuilt, world.record.fulfilled, world.record.boot), (2, 2, 2));
+    assert_eq!(world.rebuild(2, GuestGoal::Running), []);
+    assert_eq!(world.reach(3, GuestGoal::Running, 2, false), []);
+    world.restart();
+    assert_eq!(world.reach(4, GuestGoal::Running, 2, false), []);
+    let steps = world.rebuild(5, GuestGoal::Stopped);
+    assert_eq!((steps[0], steps.last()), (GuestStep::CheckDisks, Some(&GuestStep::Define)));
+    assert_eq!((world.power, world.record.rebuilt), (ObservedState::ShutDown, 5));
+}
+
+#[test]
+fn a_rebuild_that_cannot_succeed_touches_nothing() {
+    let mut world = World::new();
+    world.reach(1, GuestGoal::Running, 1, false);
+    world.done.clear();
+    world.apply(rebuilt(2, GuestGoal::Running));
+    while world.step != Some(GuestStep::CheckDisks) {
+        world.complete(None, true, true);
+    }
+    world.complete(Some(Fault::permanent("no such image")), false, true);
+    assert_eq!((world.step, world.done.len(), world.power), (None, 0, ObservedState::Running));
+    assert_eq!((world.record.rebuilt, world.guest.concluded_generation()), (0, 2));
+    assert!(world.guest.fault().is_some());
+}
+
+/// Wherever the agent dies, the guest ends with new disks, and is not started with the former ones.
+#[test]
+fn a_rebuild_survives_restarts() {
+    for cut in 0.. {
+        let mut world = World::new();
+        world.reach(1, GuestGoal::Running, 1, false);
+        world.done.clear();
+        world.apply(rebuilt(2, GuestGoal::Running));
+        for _ in 0..cut {
+            world.complete(None, true, true);
+        }
+        let is_over = world.step.is_none();
+        world.restart();
+        world.apply(rebuilt(2, GuestGoal::Running));
+        world.settle(true);
+        assert_eq!(
+            (world.power, world.record.rebuilt, world.record.fulfilled),
+            (ObservedState::Running, 2, 2)
+        );
+        let at = |step| world.done.iter().rposition(|done| *done == step);
+        assert!(at(GuestStep::Start) > at(GuestStep::Prepare), "{:?}", world.done);
+        assert_eq!(
+            world.done.iter().filter(|step| **step == GuestStep::Start).count(),
+            1,
+            "{:?}",
+            world.done
+        );
+        if is_over {
+            break;
+        }
+    }
+}
+
+/// The guest is to boot the temporary disk of a rescue.
+fn rescued(generation: u64, boot: u32) -> DesiredState {
+    let spec = v1::GuestSpec { rescue_image: Some(v1::Image::default()), ..v1::GuestSpec::default() };
+    DesiredState { spec: Some(Arc::new(spec)), ..desired(generation, GuestGoal::Running, boot, false) }
+}
+
+#[test]
+fn a_rescue_defines_the_guest_again_and_so_does_its_end() {
+    let mut world = World::new();
+    world.reach(1, GuestGoal::Running, 1, false);
+    world.done.clear();
+    world.apply(rescued(2, 2));
+    world.settle(true);
+    let changed = [GuestStep::Shutdown, GuestStep::Undefine, GuestStep::Define, GuestStep::Start];
+    assert_eq!((world.done[0], &world.done[1..]), (GuestStep::CheckDisks, &changed[..]));
+    assert!(world.record.is_rescue && world.record.fulfilled == 2);
+    world.restart();
+    world.done.clear();
+    world.apply(rescued(2, 2));
+    world.settle(true);
+    assert_eq!(world.done, []);
+    assert_eq!(world.reach(3, GuestGoal::Running, 3, false), changed);
+    assert!(!world.record.is_rescue);
+}
+
+#[test]
+fn a_rescue_whose_image_is_missing_touches_nothing() {
+    let mut world = World::new();
+    world.reach(1, GuestGoal::Running, 1, false);
+    world.done.clear();
+    world.apply(rescued(2, 2));
+    while world.step != Some(GuestStep::CheckDisks) {
+        world.complete(None, true, true);
+    }
+    world.complete(Some(Fault::permanent("no such image")), false, true);
+    assert_eq!((world.step, world.done.len(), world.power), (None, 0, ObservedState::Running));
+    assert!(!world.record.is_rescue && world.guest.fault().is_some());
 }

@@ -22,6 +22,9 @@ pub(super) struct Blueprint {
     pub(super) boot: Boot,
     pub(super) bus: Bus,
     pub(super) root: Root,
+    /// The temporary disk of a rescue, which comes first. [`Root::None`] if its image is the kernel
+    /// or firmware.
+    pub(super) rescue: Option<Root>,
     pub(super) ephemeral_gb: u32,
     pub(super) swap_mb: u32,
     /// The NUMA cells it is bound to; empty for all.
@@ -84,6 +87,9 @@ impl Blueprint {
         let properties = borrowed(&image.properties);
         supported::check_extra_specs(&extra_specs)?;
         supported::check_properties(&properties)?;
+        let rescue = spec.rescue_image.as_ref();
+        let booted = rescue.map_or_else(|| properties.clone(), |image| borrowed(&image.properties));
+        supported::check_properties(&booted)?;
         if flavor.vcpus == 0 || flavor.memory_mb == 0 {
             return Err(Fault::permanent("flavor: vcpus and memory_mb must be at least 1"));
         }
@@ -93,9 +99,10 @@ impl Blueprint {
             vcpus: flavor.vcpus,
             memory_mb: flavor.memory_mb,
             machine: properties.get("hw_machine_type").copied().unwrap_or("pc").to_owned(),
-            boot: boot(&properties, images)?,
+            boot: boot(&booted, images)?,
             bus: bus(&properties),
             root: root(&image.name, flavor.root_gb, &properties, images)?,
+            rescue: rescue.map(|image| root(&image.name, 0, &booted, images)).transpose()?,
             ephemeral_gb: flavor.ephemeral_gb,
             swap_mb: flavor.swap_mb,
             cells: BTreeSet::new(),

@@ -113,6 +113,30 @@ impl Disks {
         self.create(blueprint.instance, owner, |files| make(files, blueprint, spec))
     }
 
+    /// Checks that the disks of a guest can be created: creates them aside, and removes them again.
+    pub(super) fn check(&self, blueprint: &Blueprint, spec: &GuestSpec) -> Result<(), Fault> {
+        let aside = Files { directory: self.aside(blueprint.instance, self.host()?, "new") };
+        let fault = |error: io::Error| Fault::transient(format!("{}: {error}", aside.directory.display()));
+        remove(&aside.directory).map_err(fault)?;
+        DirBuilder::new().mode(0o700).create(&aside.directory).map_err(fault)?;
+        let made = make(&aside, blueprint, spec).and_then(|()| make_rescue(&aside, blueprint));
+        remove(&aside.directory).map_err(fault)?;
+        made
+    }
+
+    /// Creates the temporary disk of a rescue, or removes it.
+    pub(super) fn set_rescue(&self, blueprint: &Blueprint, owner: Option<Owner>) -> Result<(), Fault> {
+        let files = self.files(blueprint.instance);
+        let fault = |error: io::Error| Fault::transient(format!("{}: {error}", files.rescue().display()));
+        match fs::remove_file(files.rescue()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fault(error)),
+            _ if blueprint.rescue.is_none() => return Ok(()),
+            _ => {}
+        }
+        make_rescue(&files, blueprint)?;
+        protect(&files.directory, owner).map_err(fault)
+    }
+
     fn create(
         &self,
         instance: Uuid,
@@ -402,6 +426,14 @@ fn grow_or_create(disk: &Path, bytes: u64) -> Result<(), Fault> {
     images::grow(disk, bytes)
 }
 
+/// A rescue begins with a disk as its image has it.
+fn make_rescue(files: &Files, blueprint: &Blueprint) -> Result<(), Fault> {
+    match &blueprint.rescue {
+        Some(Root::Image { path, format, .. }) => images::create_overlay(&files.rescue(), path, *format, 0),
+        Some(Root::Empty { .. } | Root::None) | None => Ok(()),
+    }
+}
+
 fn remove(directory: &Path) -> io::Result<()> {
     match fs::remove_dir_all(directory) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -438,6 +470,7 @@ mod tests {
             boot: Boot::Disk,
             bus: Bus::Virtio,
             root,
+            rescue: None,
             ephemeral_gb: 1,
             swap_mb: 64,
             cells: BTreeSet::new(),

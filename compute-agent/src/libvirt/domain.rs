@@ -127,6 +127,7 @@ fn devices(platform: &Platform, blueprint: &Blueprint, files: &Files) -> Element
 
 fn disks(platform: &Platform, blueprint: &Blueprint, files: &Files) -> Vec<Element> {
     let qcow2 = [
+        (matches!(blueprint.rescue, Some(Root::Image { .. })), files.rescue()),
         (blueprint.root != Root::None, files.root()),
         (blueprint.ephemeral_gb > 0, files.ephemeral()),
         (blueprint.swap_mb > 0, files.swap()),
@@ -192,6 +193,7 @@ mod tests {
             boot: Boot::Disk,
             bus: Bus::Virtio,
             root,
+            rescue: None,
             ephemeral_gb: 0,
             swap_mb: 64,
             cells: BTreeSet::new(),
@@ -212,7 +214,13 @@ mod tests {
             has_direct_io: is_accelerated,
         };
         let files = Disks::open(directory.path().to_owned()).expect("opens").files(blueprint.instance);
-        describe(&platform, blueprint, &files, GuestRecord { known: 5, fulfilled: 4, boot: 2 }).to_string()
+        describe(
+            &platform,
+            blueprint,
+            &files,
+            GuestRecord { known: 5, fulfilled: 4, boot: 2, rebuilt: 3, is_rescue: false },
+        )
+        .to_string()
     }
 
     /// The attribute of the first element with that name, or its text.

@@ -30,6 +30,11 @@ impl Files {
         self.directory.join("disk.qcow2")
     }
 
+    /// The temporary disk of a rescue. It stays on its host.
+    pub(super) fn rescue(&self) -> PathBuf {
+        self.directory.join("rescue.qcow2")
+    }
+
     pub(super) fn ephemeral(&self) -> PathBuf {
         self.directory.join("ephemeral.qcow2")
     }

@@ -130,6 +130,7 @@ impl Inner {
             // hanging guest is locked.
             GuestStep::Remember(record) if job.spec.is_none() => self.records.put(instance, record),
             GuestStep::Remember(record) => self.remember(job, record),
+            GuestStep::CheckDisks => self.check_disks(job),
             GuestStep::Prepare => self.prepare(job),
             GuestStep::Define => self.define(job),
             GuestStep::RemoveDisks => self.disks.remove(instance),
@@ -207,6 +208,13 @@ impl Inner {
         self.disks.prepare(&blueprint, spec, self.surveyed()?.capabilities.qemu_owner)
     }
 
+    /// Checks what a rebuild needs, before it removes anything.
+    fn check_disks(&self, job: &Job) -> Result<(), Fault> {
+        let (blueprint, spec) = self.blueprint(job)?;
+        self.check_machine(&blueprint)?;
+        self.disks.check(&blueprint, spec)
+    }
+
     fn fetch(&self, job: &Job, parts: Parts) -> Result<(), Fault> {
         let (blueprint, spec) = self.blueprint(job)?;
         self.disks.receive(&blueprint, spec, self.surveyed()?.capabilities.qemu_owner, parts)
@@ -231,12 +239,8 @@ impl Inner {
         let connect = self.connection.get()?;
         let (blueprint, _) = self.blueprint(job)?;
         let surveyed = self.surveyed()?;
-        if !surveyed.capabilities.machines.contains(&blueprint.machine) {
-            let machine = &blueprint.machine;
-            return Err(Fault::permanent(format!(
-                "image.properties[hw_machine_type]: QEMU on this host has no {machine:?}"
-            )));
-        }
+        self.check_machine(&blueprint)?;
+        self.disks.set_rescue(&blueprint, surveyed.capabilities.qemu_owner)?;
         let files = self.disks.files(job.instance);
         let description =
             domain::describe(&surveyed.platform, &blueprint, &files, self.records.get(job.instance));
@@ -244,6 +248,15 @@ impl Inner {
             .define_domain_xml(&description.to_string())
             .map(drop)
             .map_err(|error| fault("defining", &error))
+    }
+
+    fn check_machine(&self, Blueprint { machine, .. }: &Blueprint) -> Result<(), Fault> {
+        if self.surveyed()?.capabilities.machines.contains(machine) {
+            return Ok(());
+        }
+        Err(Fault::permanent(format!(
+            "image.properties[hw_machine_type]: QEMU on this host has no {machine:?}"
+        )))
     }
 
     fn blueprint<'a>(&self, job: &'a Job) -> Result<(Blueprint, &'a berth_api::v1::GuestSpec), Fault> {

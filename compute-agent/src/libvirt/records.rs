@@ -22,6 +22,18 @@ struct Stored {
     known: u64,
     fulfilled: u64,
     boot: u32,
+    /// Earlier releases rebuilt nothing.
+    #[serde(default)]
+    rebuilt: u64,
+    /// Nor did they rescue anything.
+    #[serde(default)]
+    is_rescue: bool,
+}
+
+impl From<Stored> for GuestRecord {
+    fn from(Stored { known, fulfilled, boot, rebuilt, is_rescue }: Stored) -> Self {
+        Self { known, fulfilled, boot, rebuilt, is_rescue }
+    }
 }
 
 /// A directory with a file for each guest.
@@ -63,8 +75,8 @@ impl Records {
                 return GuestRecord::default();
             }
         };
-        match serde_json::from_slice(&text) {
-            Ok(Stored { known, fulfilled, boot }) => GuestRecord { known, fulfilled, boot },
+        match serde_json::from_slice::<Stored>(&text) {
+            Ok(stored) => stored.into(),
             Err(error) => {
                 tracing::warn!("{}: {error}", path.display());
                 GuestRecord::default()
@@ -74,10 +86,11 @@ impl Records {
 
     /// Stores a record atomically.
     pub(super) fn put(&self, instance: Uuid, record: GuestRecord) -> Result<(), Fault> {
-        let GuestRecord { known, fulfilled, boot } = record;
+        let GuestRecord { known, fulfilled, boot, rebuilt, is_rescue } = record;
         let path = self.path(instance);
         let fault = |error: &dyn std::fmt::Display| Fault::transient(format!("{}: {error}", path.display()));
-        let text = serde_json::to_vec(&Stored { known, fulfilled, boot }).map_err(|error| fault(&error))?;
+        let stored = Stored { known, fulfilled, boot, rebuilt, is_rescue };
+        let text = serde_json::to_vec(&stored).map_err(|error| fault(&error))?;
         replace(&path, &text).map_err(|error| fault(&error))
     }
 
@@ -108,6 +121,8 @@ pub(super) fn element(name: &'static str, record: GuestRecord) -> Element {
         .attribute("known", record.known)
         .attribute("fulfilled", record.fulfilled)
         .attribute("boot", record.boot)
+        .attribute("rebuilt", record.rebuilt)
+        .attribute("is_rescue", record.is_rescue)
 }
 
 /// Reads the metadata of a domain. Invalid metadata is an empty record.
@@ -116,12 +131,14 @@ pub(super) fn parse(metadata: &str) -> GuestRecord {
     let root = document.root_element();
     let number = |name| root.attribute(name).and_then(|text| text.parse().ok()).unwrap_or(0);
     let boot = u32::try_from(number("boot")).unwrap_or(0);
-    GuestRecord { known: number("known"), fulfilled: number("fulfilled"), boot }
+    let [known, fulfilled, rebuilt] = ["known", "fulfilled", "rebuilt"].map(number);
+    let is_rescue = root.attribute("is_rescue") == Some("true");
+    GuestRecord { known, fulfilled, boot, rebuilt, is_rescue }
 }
 
 /// Merges two records: the later values.
 pub(super) fn later(one: GuestRecord, other: GuestRecord) -> GuestRecord {
-    let age = |record: &GuestRecord| (record.known, record.fulfilled, record.boot);
+    let age = |record: &GuestRecord| (record.known, record.fulfilled, record.rebuilt, record.boot);
     std::cmp::max_by_key(one, other, age)
 }
 
@@ -129,7 +146,7 @@ pub(super) fn later(one: GuestRecord, other: GuestRecord) -> GuestRecord {
 mod tests {
     use super::*;
 
-    const RECORD: GuestRecord = GuestRecord { known: 5, fulfilled: 4, boot: 2 };
+    const RECORD: GuestRecord = GuestRecord { known: 5, fulfilled: 4, boot: 2, rebuilt: 3, is_rescue: true };
 
     #[test]
     fn a_record_survives_in_its_directory() {

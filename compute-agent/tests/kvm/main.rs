@@ -14,6 +14,7 @@ mod lab;
 mod live;
 mod moves;
 mod outside;
+mod rebuilds;
 mod service;
 
 use std::os::unix::fs::PermissionsExt;

@@ -57,7 +57,7 @@ fn other(host: &str) -> &'static str {
     if host == "kvm1" { "kvm2" } else { "kvm1" }
 }
 
-fn root(cloud: &mut Cloud, host: &str, directory: &str) -> PathBuf {
+pub(crate) fn root(cloud: &mut Cloud, host: &str, directory: &str) -> PathBuf {
     cloud.machine(host).path("instances").join(directory).join("disk.qcow2")
 }
 
@@ -105,7 +105,7 @@ pub(crate) async fn migration(cloud: &mut Cloud, instance: &str) -> v1::Migratio
 }
 
 /// An instance with a marked disk; returns it and its host.
-async fn marked(cloud: &mut Cloud, flavor: &str) -> (String, String) {
+pub(crate) async fn marked(cloud: &mut Cloud, flavor: &str) -> (String, String) {
     let made = cloud.create(canary("it", flavor)).await.remove(0);
     let host = cloud.until(&made.uuid, "ACTIVE").await.host;
     cloud.instances.stop(named(&made.uuid)).await.expect("accepted");

@@ -120,6 +120,26 @@ impl Fleet {
     }
 }
 
+fn is_too_long(text: &str) -> bool {
+    text.chars().count() > MAX_TEXT
+}
+
+fn check_map(field: &str, map: &BTreeMap<String, String>) -> Result<(), FleetError> {
+    if map.len() > MAX_ENTRIES || map.iter().any(|(key, value)| is_too_long(key) || is_too_long(value)) {
+        let problem =
+            format!("has more than {MAX_ENTRIES} entries, or texts of more than {MAX_TEXT} characters");
+        return Err(FleetError::field(field, problem));
+    }
+    Ok(())
+}
+
+impl Image {
+    /// Checks the bounds of its properties: each instance stores a copy.
+    pub(crate) fn check(&self) -> Result<(), FleetError> {
+        check_map("image.properties", &self.properties)
+    }
+}
+
 impl Creation {
     /// The least number of instances.
     #[must_use]
@@ -157,19 +177,12 @@ impl Creation {
 
     /// Checks Nova's bounds: each instance stores a copy.
     fn check_sizes(&self) -> Result<(), FleetError> {
-        let too_long = |text: &String| text.chars().count() > MAX_TEXT;
-        let properties = self.image.as_ref().map(|image| &image.properties);
-        for (field, map) in [("metadata", Some(&self.metadata)), ("image.properties", properties)] {
-            let Some(map) = map else { continue };
-            if map.len() > MAX_ENTRIES || map.iter().any(|(key, value)| too_long(key) || too_long(value)) {
-                let problem = format!(
-                    "has more than {MAX_ENTRIES} entries, or texts of more than {MAX_TEXT} characters"
-                );
-                return Err(FleetError::field(field, problem));
-            }
-        }
+        check_map("metadata", &self.metadata)?;
+        self.image.as_ref().map_or(Ok(()), Image::check)?;
         let hints = self.hints.values().map(|hint| hint.len()).sum::<usize>();
-        if hints + self.hints.len() > MAX_ENTRIES || self.hints.values().flatten().any(too_long) {
+        if hints + self.hints.len() > MAX_ENTRIES
+            || self.hints.values().flatten().any(|text| is_too_long(text))
+        {
             let problem = format!(
                 "has more than {MAX_ENTRIES} names and values, or values of more than {MAX_TEXT} characters"
             );
@@ -178,7 +191,7 @@ impl Creation {
         let zone = self.availability_zone.to_string();
         let texts =
             [("user", &self.user), ("idempotency_key", &self.idempotency_key), ("availability_zone", &zone)];
-        match texts.into_iter().find(|(_, text)| too_long(text)) {
+        match texts.into_iter().find(|(_, text)| is_too_long(text)) {
             Some((field, _)) => Err(FleetError::field(field, format!("has more than {MAX_TEXT} characters"))),
             None => Ok(()),
         }

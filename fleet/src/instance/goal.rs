@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{Desired, Instance, InstanceSpec, VmState};
+use super::{Desired, Image, Instance, InstanceSpec, VmState};
 use crate::migration::LiveOptions;
 use crate::operation::Operation;
 
@@ -128,6 +128,10 @@ pub struct DesiredGuest {
     pub disks: Option<DiskMove>,
     /// The live migration of [`Goal::Leaving`] and [`Goal::Arriving`].
     pub transfer: Option<Transfer>,
+    /// Whether its disks are to be built again, once for this generation.
+    pub rebuilds: bool,
+    /// The image that the guest boots instead of its own disks.
+    pub rescue: Option<Arc<Image>>,
 }
 
 impl Instance {
@@ -213,6 +217,8 @@ impl Instance {
             spec: None,
             disks: None,
             transfer: None,
+            rebuilds: false,
+            rescue: None,
         }
     }
 
@@ -231,6 +237,8 @@ impl Instance {
             spec: (goal != Goal::Absent).then(|| self.acting_spec()),
             disks: self.disk_move(),
             transfer: self.transfer(),
+            rebuilds: self.operation == Some(Operation::Rebuild),
+            rescue: self.rescue_image(),
         })
     }
 
@@ -289,7 +297,7 @@ impl VmState {
     /// The goal of an instance at rest.
     pub(crate) const fn goal(self) -> Option<Goal> {
         match self {
-            Self::Active => Some(Goal::Running),
+            Self::Active | Self::Rescued => Some(Goal::Running),
             Self::Stopped => Some(Goal::Stopped),
             Self::Paused => Some(Goal::Paused),
             Self::Suspended => Some(Goal::Suspended),

@@ -28,7 +28,7 @@ use crate::host::CpuFeatures;
 use crate::key_pair::KeyPair;
 use crate::migration::{Migration, MoveNotice};
 use crate::named::Named;
-use crate::operation::Operation;
+use crate::operation::{Operation, RebuildRecord};
 
 pub use create::{Creation, MAX_INSTANCES, Recorded};
 pub use goal::{DesiredGuest, DiskMove, Goal, Transfer, TransferPhase};
@@ -97,6 +97,10 @@ pub struct Instance {
     pub location: Location,
     /// Its latest migrations, oldest first. Only the last may be open.
     pub migrations: Vec<Arc<Migration>>,
+    /// The rebuild in progress.
+    pub rebuild: Option<RebuildRecord>,
+    /// The image that its guest boots instead of its own disks, while it is rescued.
+    pub rescue: Option<Arc<Image>>,
     /// Who may act on it; `None` for its users.
     pub lock: Option<Lock>,
     /// What happened to it, oldest first; at most the latest hundred events.
@@ -178,6 +182,8 @@ pub enum VmState {
     Suspended,
     /// It holds no capacity; its disk is kept.
     ShelvedOffloaded,
+    /// Its guest runs from a temporary disk, with its own disks beside it.
+    Rescued,
     /// It has moved: its user confirms that, or takes it back.
     Resized,
     /// Its user or an operator has to decide what follows.
@@ -218,6 +224,8 @@ impl Instance {
             operation: Some(Operation::Schedule),
             location: Location::default(),
             migrations: Vec::new(),
+            rebuild: None,
+            rescue: None,
             lock: None,
             events: Vec::new(),
         }

@@ -13,6 +13,7 @@ pub const fn vm_state(state: VmState) -> &'static str {
         VmState::Paused => "paused",
         VmState::Suspended => "suspended",
         VmState::ShelvedOffloaded => "shelved_offloaded",
+        VmState::Rescued => "rescued",
         VmState::Resized => "resized",
         VmState::Error => "error",
         VmState::Deleted => "deleted",
@@ -39,7 +40,7 @@ pub const fn status(instance: &Instance) -> &'static str {
         (VmState::Active | VmState::Paused | VmState::Stopped, _) if instance.is_live_migrating() => {
             "MIGRATING"
         }
-        (_, Some(Operation::EvacuatePrep | Operation::EvacuateFinish)) => "REBUILD",
+        (_, Some(Operation::EvacuatePrep | Operation::EvacuateFinish | Operation::Rebuild)) => "REBUILD",
         (VmState::Active | VmState::Stopped, Some(Operation::Reboot { hard: false })) => "REBOOT",
         (
             VmState::Resized | VmState::Active | VmState::Stopped | VmState::Error,
@@ -58,6 +59,7 @@ pub const fn status(instance: &Instance) -> &'static str {
         ) => "HARD_REBOOT",
         (VmState::Building, _) => "BUILD",
         (VmState::Active, _) => "ACTIVE",
+        (VmState::Rescued, _) => "RESCUE",
         (VmState::Stopped, _) => "SHUTOFF",
         (VmState::Paused, _) => "PAUSED",
         (VmState::Suspended, _) => "SUSPENDED",

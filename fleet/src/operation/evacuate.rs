@@ -64,6 +64,7 @@ impl Rules for Prepare {
             VmState::Stopped,
             VmState::Paused,
             VmState::Suspended,
+            VmState::Rescued,
             VmState::Error,
             VmState::Building,
         ]

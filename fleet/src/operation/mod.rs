@@ -9,6 +9,8 @@
 //! | `build.rs` | schedule, spawn |
 //! | `power.rs` | start, stop, pause, unpause, suspend, resume |
 //! | `reboot.rs` | reboot |
+//! | `rebuild.rs` | rebuild |
+//! | `rescue.rs` | rescue, unrescue |
 //! | `shelve.rs` | shelve, unshelve |
 //! | `resize.rs`, `resize/` | resize, cold migration: prepare, leave, arrive, confirm, revert |
 //! | `evacuate.rs`, `evacuate/` | evacuation of an instance, and of all on a host |
@@ -25,7 +27,9 @@ mod evacuate;
 mod live;
 mod power;
 mod reboot;
+mod rebuild;
 mod report;
+mod rescue;
 mod resize;
 mod restart;
 mod shelve;
@@ -43,6 +47,7 @@ use crate::named::Named;
 
 pub use evacuate::{EvacuationPhase, EvacuationRequest, HostEvacuation, HostEvacuationState};
 pub use live::{LiveLimits, LiveRequest};
+pub use rebuild::RebuildRecord;
 pub use report::{GuestReport, GuestState};
 pub use resize::ResizeRequest;
 pub use shelve::Unshelving;
@@ -103,6 +108,12 @@ pub enum Operation {
     LiveAborting,
     /// The target has its guest, and takes its disks over.
     LiveSettling,
+    /// Its disks are built again.
+    Rebuild,
+    /// Its guest boots from a temporary disk.
+    Rescue,
+    /// Its guest boots from its own disks again.
+    Unrescue,
 }
 
 /// The rules of an operation.
@@ -179,6 +190,9 @@ impl Operation {
             Self::LiveRunning => &live::Running,
             Self::LiveAborting => &live::Aborting,
             Self::LiveSettling => &live::Settling,
+            Self::Rebuild => &rebuild::Rebuild,
+            Self::Rescue => &rescue::Rescue,
+            Self::Unrescue => &rescue::Unrescue,
         }
     }
 

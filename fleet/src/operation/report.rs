@@ -62,6 +62,10 @@ pub struct GuestReport {
     pub error: String,
     /// Of the features of the host's CPUs, those that the guest does not have. Known while it runs.
     pub missing_cpu_features: CpuFeatures,
+    /// The latest generation for which the former disks were removed, to build them again.
+    pub rebuilt: u64,
+    /// Whether the guest is defined with the temporary disk of a rescue.
+    pub is_rescue: bool,
 }
 
 impl Fleet {
@@ -123,6 +127,9 @@ impl Fleet {
         }
         self.advance_past(&instance, report);
         self.note_cpu(host, report);
+        if instance.has_abandoned_rebuild() && instance.location.host == host {
+            self.change_instance(uuid, |instance| instance.end_rebuild(report));
+        }
         if instance.is_moving() {
             let instance = self.instance_by_uuid(uuid).unwrap_or(instance);
             self.report_moving(host, &instance, report, now);
@@ -248,6 +255,10 @@ impl Fleet {
         if !report.error.is_empty() {
             return self.observe_failure(host, instance, report, now);
         }
+        if let Some(error) = instance.ignored_by(report) {
+            let failed = GuestReport { error: error.to_owned(), ..report.clone() };
+            return self.observe_failure(host, instance, &failed, now);
+        }
         if report.state == GuestState::Absent {
             return match instance.operation {
                 Some(Operation::Delete) => self.left_host(uuid, host),
@@ -271,7 +282,9 @@ impl Fleet {
                 self.change_instance(uuid, |instance| instance.build_failed(host, &report.error, now));
                 return;
             }
-            (operation, GuestState::Absent) if operation != Some(Operation::Delete) => {
+            (operation, GuestState::Absent)
+                if !matches!(operation, Some(Operation::Delete | Operation::Rebuild)) =>
+            {
                 return self.lose(host, uuid, now);
             }
             _ => {}
@@ -305,6 +318,19 @@ impl Instance {
         self.vm_state == VmState::Error && self.operation.is_none() && self.migration().is_none()
     }
 
+    /// Why an agent has not done what it reports as done: that is unknown to earlier releases.
+    fn ignored_by(&self, report: &GuestReport) -> Option<&'static str> {
+        let is_ignored = match self.operation? {
+            Operation::Rebuild => {
+                self.rebuild.as_ref().is_some_and(|rebuild| report.rebuilt < rebuild.generation)
+            }
+            Operation::Rescue => !report.is_rescue,
+            Operation::Unrescue => report.is_rescue,
+            _ => false,
+        };
+        is_ignored.then_some("the agent is of an earlier release, which does not know that operation")
+    }
+
     fn releases_capacity(&self, found: GuestState, is_failure: bool) -> bool {
         self.operation.is_some_and(|operation| operation.rules().releases_capacity(found, is_failure))
     }
@@ -318,6 +344,10 @@ impl Instance {
         self.observed.fault.clear();
         self.location.failures.clear();
         self.operation = None;
+        self.rebuild = None;
+        if done != VmState::Rescued {
+            self.rescue = None;
+        }
         self.note(now, operation.task_state(), "", "done");
         self.follow(found, host, now);
     }
@@ -338,8 +368,13 @@ impl Instance {
         }
         match self.operation {
             Some(Operation::Delete) => {}
+            Some(operation @ (Operation::Rescue | Operation::Unrescue)) => {
+                self.operation = None;
+                self.end_rescue(operation, report, now);
+            }
             Some(operation) => {
                 self.operation = None;
+                self.end_rebuild(report);
                 operation.rules().apply_failure(self, report.state, now);
             }
             None => match self.consequence(report.state) {
@@ -404,6 +439,7 @@ impl Instance {
         self.observed.fault.clone_from(&fault);
         self.vm_state = VmState::Error;
         self.operation = None;
+        self.rescue = None;
         self.observed.power = Power::NoState;
         self.note(now, action, "", fault);
     }

@@ -28,7 +28,9 @@ pub(super) const fn consequence(
     found: GuestState,
 ) -> Consequence {
     use Consequence::{Adopt, Enforce, Ignore, Undefined};
-    use VmState::{Active, Building, Deleted, Error, Paused, Resized, ShelvedOffloaded, Stopped, Suspended};
+    use VmState::{
+        Active, Building, Deleted, Error, Paused, Rescued, Resized, ShelvedOffloaded, Stopped, Suspended,
+    };
     match (instance, found) {
         // A shelved instance holds no capacity: whatever runs of it, it stays shelved.
         (Building | Deleted | ShelvedOffloaded, _)
@@ -38,6 +40,9 @@ pub(super) const fn consequence(
 
         // Its state follows when the move is confirmed or reverted.
         (Resized, _) => Ignore,
+
+        // What its user does with the rescue system is the user's.
+        (Rescued, _) => Ignore,
 
         // `virsh dump`, backups and migrations pause a guest for a moment, and so does a full disk.
         (Active, GuestState::Paused) => Ignore,
@@ -87,7 +92,7 @@ impl Instance {
 mod tests {
     use super::*;
     use Consequence::{Adopt, Enforce, Ignore, Undefined};
-    use VmState::{Active, Error, Paused, Resized, ShelvedOffloaded, Stopped, Suspended};
+    use VmState::{Active, Error, Paused, Rescued, Resized, ShelvedOffloaded, Stopped, Suspended};
 
     const STATES: [GuestState; 7] = [
         GuestState::Running,
@@ -110,6 +115,7 @@ mod tests {
             (Suspended, [Ignore, Ignore, stop, stop, Ignore, Undefined, Ignore]),
             (ShelvedOffloaded, [Ignore; 7]),
             (Resized, [Ignore, Ignore, Ignore, Ignore, Ignore, Undefined, Ignore]),
+            (Rescued, [Ignore, Ignore, Ignore, Ignore, Ignore, Undefined, Ignore]),
             (Error, [Adopt(Active), Ignore, stop, stop, Adopt(Suspended), Ignore, Ignore]),
         ];
         for (instance, row) in table {

@@ -13,6 +13,10 @@ pub(crate) struct Guest {
     pub(crate) state: GuestState,
     /// The latest generation that was applied or failed.
     pub(crate) generation: u64,
+    /// The latest generation for which its former disks were removed, to build them again.
+    pub(crate) rebuilt: u64,
+    /// Whether it is defined with the temporary disk of a rescue.
+    pub(crate) is_rescue: bool,
     /// Why it failed; empty if it was applied.
     pub(crate) error: String,
     /// The content of its disks; each build writes another.
@@ -31,6 +35,8 @@ impl Guest {
     pub(crate) const NEW: Self = Self {
         state: GuestState::Absent,
         generation: 0,
+        rebuilt: 0,
+        is_rescue: false,
         error: String::new(),
         data: 0,
         is_set_aside: false,
@@ -40,7 +46,7 @@ impl Guest {
     };
 
     pub(crate) fn report(&self, instance: Uuid) -> GuestReport {
-        let Self { state, generation, ref error, .. } = *self;
+        let Self { state, generation, rebuilt, is_rescue, ref error, .. } = *self;
         let error = error.clone();
         GuestReport {
             instance,
@@ -49,11 +55,31 @@ impl Guest {
             state,
             error,
             missing_cpu_features: CpuFeatures::default(),
+            rebuilt,
+            is_rescue,
         }
     }
 
     fn exists(&self) -> bool {
         self.state != GuestState::Absent
+    }
+
+    /// Builds its disks again. A failure leaves it as it was, or without disks, or with new ones.
+    fn build_again(&mut self, desired: &DesiredGuest, attempt: Attempt) {
+        let (state, removes) = match (attempt.fails, attempt.leaves) {
+            (false, _) => (state(desired.goal), true),
+            (true, 2) => (GuestState::Absent, true),
+            (true, 3) => (GuestState::Shelved, true),
+            (true, _) => (self.state, false),
+        };
+        if attempt.fails {
+            "there is no such image".clone_into(&mut self.error);
+        }
+        self.state = state;
+        if removes {
+            self.is_rescue = false;
+            (self.rebuilt, self.data) = (self.generation, attempt.data);
+        }
     }
 
     /// Takes part in a live migration. A guest that is sent runs on the other host afterwards,
@@ -157,13 +183,21 @@ impl HostModel {
             self.guests.insert(uuid, guest);
             return;
         }
+        if desired.rebuilds {
+            guest.build_again(desired, attempt);
+            self.guests.insert(uuid, guest);
+            return;
+        }
         let is_removed = desired.goal == Goal::Absent && !guest.exists();
         let outcome = match attempt.fails && !is_removed {
             true => Err("it failed"),
             false => self.provide_disks(&mut guest, desired, attempt),
         };
         match outcome {
-            Ok(()) => guest.state = state(desired.goal),
+            Ok(()) => {
+                guest.state = state(desired.goal);
+                guest.is_rescue = desired.rescue.is_some();
+            }
             Err(error) => {
                 error.clone_into(&mut guest.error);
                 // A failure leaves the guest as it was, or another part of it. A removal starts
@@ -175,6 +209,10 @@ impl HostModel {
                     _ => [state, GuestState::Running, GuestState::ShutDown, GuestState::Shelved],
                 };
                 if guest.exists() && !guest.is_set_aside {
+                    // The agent checks the image first, and may fail later.
+                    if attempt.leaves > 0 && desired.goal != Goal::Absent {
+                        guest.is_rescue = desired.rescue.is_some();
+                    }
                     guest.state = parts[attempt.leaves];
                 } else if matches!(desired.goal, Goal::Running | Goal::Stopped) && !desired.must_exist {
                     // A build that fails.

@@ -12,7 +12,9 @@
 //! - a guest that may run has capacity on its host, as its instance or as the open migration of
 //!   that;
 //! - every host with remains of an instance is one of its places;
-//! - an instance has the disks that were built for it, wherever it has moved;
+//! - an instance has the disks that were built for it, wherever it has moved, from the image that
+//!   it names;
+//! - the guest of an instance at rest boots from a temporary disk if, and only if, it is rescued;
 //! - an instance is counted once in the usage of its project;
 //! - only open migrations hold capacity;
 //! - no generation decreases.
@@ -34,7 +36,7 @@ use world::World;
 
 const HOSTS: usize = 3;
 
-const OPERATIONS: [Operation; 8] = [
+const OPERATIONS: [Operation; 9] = [
     Operation::Start,
     Operation::Stop,
     Operation::Reboot { hard: false },
@@ -43,6 +45,7 @@ const OPERATIONS: [Operation; 8] = [
     Operation::Unpause,
     Operation::Suspend,
     Operation::Resume,
+    Operation::Unrescue,
 ];
 
 /// A step of a run. Numbers choose among what exists, modulo its count.
@@ -54,6 +57,14 @@ enum Step {
     Act {
         instance: usize,
         operation: usize,
+    },
+    /// Builds its disks again, from another image each time.
+    Rebuild {
+        instance: usize,
+    },
+    /// Boots it from a temporary disk.
+    Rescue {
+        instance: usize,
     },
     Shelve {
         instance: usize,
@@ -150,8 +161,10 @@ fn step() -> impl Strategy<Value = Step> {
     let any_host = 0..HOSTS;
     prop_oneof![
         1 => (1..3_usize).prop_map(|count| Step::Create { count }),
-        3 => (any_instance.clone(), 0..8_usize)
+        3 => (any_instance.clone(), 0..9_usize)
             .prop_map(|(instance, operation)| Step::Act { instance, operation }),
+        2 => any_instance.clone().prop_map(|instance| Step::Rebuild { instance }),
+        2 => any_instance.clone().prop_map(|instance| Step::Rescue { instance }),
         1 => any_instance.clone().prop_map(|instance| Step::Shelve { instance }),
         1 => any_instance.clone().prop_map(|instance| Step::Unshelve { instance }),
         1 => any_instance.clone().prop_map(|instance| Step::Delete { instance }),

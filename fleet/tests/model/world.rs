@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use berth_fleet::{
     Creation, DiskMove, EvacuationRequest, Flavor, Fleet, FleetOptions, Goal, GuestState, HostStatus,
-    HypervisorInfo, Instance, Introduction, LiveOptions, LiveRequest, Migration, MigrationKind,
+    HypervisorInfo, Image, Instance, Introduction, LiveOptions, LiveRequest, Migration, MigrationKind,
     MigrationOutcome, Moment, Monotonic, Named, Operation, Recorded, ReportedInventory, ReportedProvider,
     ResizeRequest, Session, State, TransferPhase, VmState,
 };
@@ -34,6 +34,8 @@ pub(crate) struct World {
     migrations: Vec<Uuid>,
     /// The content of the disks that were last built for each instance.
     data: BTreeMap<Uuid, u64>,
+    /// The image that each content of disks was built from.
+    images: BTreeMap<u64, Option<Image>>,
     generations: BTreeMap<Uuid, u64>,
     clock: u64,
     uuids: u128,
@@ -62,6 +64,7 @@ impl World {
             instances: Vec::new(),
             migrations: Vec::new(),
             data: BTreeMap::new(),
+            images: BTreeMap::new(),
             generations: BTreeMap::new(),
             clock: 0,
             uuids: 1000,
@@ -130,6 +133,21 @@ impl World {
             Step::Act { instance, operation } => {
                 if let Some(uuid) = self.instance(instance) {
                     let _ = self.fleet.act(uuid, OPERATIONS[operation % OPERATIONS.len()], user, now.wall);
+                }
+            }
+            Step::Rebuild { instance } => {
+                if let Some(uuid) = self.instance(instance) {
+                    let name = uuid.to_string();
+                    let image = Image { name: format!("image {}", self.clock), ..Image::default() };
+                    let named = Named { name: &name, project: "" };
+                    let _ = self.fleet.rebuild(named, Some(image), user, now.wall);
+                }
+            }
+            Step::Rescue { instance } => {
+                if let Some(uuid) = self.instance(instance) {
+                    let name = uuid.to_string();
+                    let named = Named { name: &name, project: "" };
+                    let _ = self.fleet.rescue(named, Some(Image::default()), user, now.wall);
                 }
             }
             Step::Shelve { instance } => {
@@ -494,7 +512,10 @@ impl World {
         sharing.find_map(|other| {
             let guest = self.hosts[other].has(uuid)?;
             let alive = (0..SHARING).any(|any| self.hosts[any].has(uuid).is_some_and(is_alive));
-            (!guest.is_bereft && !alive).then_some((guest.data, other))
+            // The agent looks for the image below.
+            let desired = self.hosts[host].inbox.get(&uuid).and_then(|desired| desired.spec.as_ref());
+            let is_of_image = desired.is_none_or(|spec| self.images.get(&guest.data) == Some(&spec.image));
+            (!guest.is_bereft && !alive && is_of_image).then_some((guest.data, other))
         })
     }
 
@@ -561,7 +582,6 @@ impl World {
         let host = host % HOSTS;
         self.uuids += 1;
         let data = u64::try_from(self.uuids).unwrap();
-        let before = self.hosts[host].has(uuid).is_some();
         let fetched = self.hosts[host].inbox.get(&uuid).and_then(|desired| match &desired.disks {
             Some(DiskMove::Fetch { migration, source, .. }) => {
                 let source = self.hosts.iter().find(|host| host.name == *source)?;
@@ -571,6 +591,7 @@ impl World {
         });
         let adopted = self.shared_disks(host, uuid);
         let had = self.hosts[host].has(uuid).is_some();
+        let rebuilds = self.hosts[host].inbox.get(&uuid).is_some_and(|desired| desired.rebuilds);
         let before_it = self.hosts[host].has(uuid).cloned();
         let sent = self.sent(host, uuid, leaves);
         self.check_erasure(host, uuid);
@@ -601,7 +622,10 @@ impl World {
             }
         }
         self.return_disks(host, uuid);
-        if !before && self.hosts[host].has(uuid).is_some_and(|guest| guest.data == data) {
+        let is_built = self.hosts[host].has(uuid).is_some_and(|guest| guest.data == data);
+        if is_built && (!had || rebuilds) {
+            let desired = self.hosts[host].inbox.get(&uuid).and_then(|desired| desired.spec.as_ref());
+            self.images.insert(data, desired.and_then(|spec| spec.image.clone()));
             self.data.insert(uuid, data);
         }
     }
@@ -822,6 +846,12 @@ impl World {
         let is_here = host.name == instance.location.host && !instance.is_evacuating();
         if is_here && !guest.is_bereft && instance.vm_state != VmState::Error {
             assert_eq!(Some(&guest.data), self.data.get(&uuid), "{instance:?} has other disks");
+            if instance.operation.is_none() && guest.state != GuestState::Shelved {
+                let is_rescued = instance.vm_state == VmState::Rescued;
+                assert_eq!(guest.is_rescue, is_rescued, "{instance:?} has a guest of another mode");
+            }
+            let is_of_image = self.images.get(&guest.data) == Some(&instance.spec.image);
+            assert!(is_of_image || instance.rebuild.is_some(), "{instance:?} has disks of another image");
         }
     }
 

@@ -6,7 +6,7 @@ use berth_fleet::{Flavor, FleetError, Image, Instance, Migration, RequestedZone}
 use berth_scheduler::RequestSpec;
 use berth_scheduler::python::Value;
 use berth_scheduler::request_spec::{
-    ImageProperties, RequestedFlavor as SpecFlavor, RequestedImage as SpecImage,
+    CheckType, ImageProperties, RequestedFlavor as SpecFlavor, RequestedImage as SpecImage,
 };
 use uuid::Uuid;
 
@@ -28,6 +28,9 @@ pub(crate) struct Ask {
     pub(crate) alternates: usize,
     /// The migration of the one instance, which gets what the instance holds.
     pub(crate) migration: Option<Uuid>,
+    /// Whether it is a rebuild on the host that the instance is on: only filters that depend on the
+    /// image judge it.
+    pub(crate) rebuilds: bool,
 }
 
 impl Ask {
@@ -46,6 +49,7 @@ impl Ask {
             ignore_hosts: instance.location.failures.keys().cloned().collect(),
             alternates: 0,
             migration: None,
+            rebuilds: false,
         }
     }
 
@@ -70,6 +74,18 @@ impl Ask {
         }
     }
 
+    /// The question whether the host of an instance fits another image.
+    pub(super) fn of_rebuild(instance: &Instance, image: Image) -> Self {
+        let ask = Self::of(instance);
+        Self {
+            image: Some(image),
+            availability_zone: ask.availability_zone.without_host(),
+            ignore_hosts: Vec::new(),
+            rebuilds: true,
+            ..ask
+        }
+    }
+
     /// The request for the decider, which adds the server group.
     pub(super) fn spec(&self) -> Result<RequestSpec, FleetError> {
         let RequestedZone { zone, host, node } = &self.availability_zone;
@@ -83,6 +99,7 @@ impl Ask {
             scheduler_hints: self.hints.iter().map(|(name, hint)| (name.clone(), hint.clone())).collect(),
             ignore_hosts: self.ignore_hosts.clone(),
             force_hosts: host.iter().cloned().collect(),
+            check_type: self.rebuilds.then_some(CheckType::Rebuild),
             force_nodes: node.iter().cloned().collect(),
             ..RequestSpec::default()
         };

@@ -116,6 +116,8 @@ pub(super) fn read_report(report: &v1::GuestReport) -> Result<GuestReport, Fleet
         },
         error: beginning(&report.error),
         missing_cpu_features: CpuFeatures::new(report.missing_cpu_features.iter().map(String::as_str)),
+        rebuilt: report.rebuilt,
+        is_rescue: report.is_rescue,
     })
 }
 
@@ -220,9 +222,13 @@ pub(super) fn desired_guest(
         boot: guest.desired.boot,
         hard: guest.desired.hard,
         must_exist: guest.must_exist,
-        spec: guest.spec.as_ref().map(|spec| guest_spec(spec, allocations)),
+        spec: guest.spec.as_ref().map(|spec| v1::GuestSpec {
+            rescue_image: guest.rescue.as_deref().map(image),
+            ..guest_spec(spec, allocations)
+        }),
         disks: guest.disks.as_ref().map(|disks| disk_move(state, disks)),
         transfer: guest.transfer.as_ref().map(|of| transfer(state, of)),
+        rebuild: guest.rebuilds,
     }
 }
 
@@ -237,6 +243,7 @@ fn guest_spec(spec: &InstanceSpec, allocations: Vec<v1::Allocation>) -> v1::Gues
         metadata: spec.metadata.clone().into_iter().collect(),
         availability_zone: spec.availability_zone.zone.clone(),
         allocations,
+        rescue_image: None,
         key_pair: spec
             .key_pair
             .as_ref()

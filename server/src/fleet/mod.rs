@@ -44,6 +44,7 @@ mod live;
 pub(crate) mod message;
 mod moves;
 pub(crate) mod outbox;
+mod rebuild;
 pub(crate) mod reconcile;
 mod records;
 mod repeats;

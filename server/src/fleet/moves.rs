@@ -99,7 +99,7 @@ impl FleetHandle {
     }
 
     /// The refusal of a host, with what stands against it.
-    fn with_reason(&self, error: FleetError, ask: &Ask, host: &str) -> FleetError {
+    pub(super) fn with_reason(&self, error: FleetError, ask: &Ask, host: &str) -> FleetError {
         let FleetError::Exhausted { reason, message, counts } = error else { return error };
         let explained = self.explain(ask, &[host.to_owned()], 0).ok();
         let verdict = explained.and_then(|explanation| explanation.verdicts.into_iter().next());

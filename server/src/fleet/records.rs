@@ -328,6 +328,22 @@ pub(super) struct StoredInstance {
     /// As it was when the instance was created.
     #[prost(message, optional, tag = "31")]
     pub(super) key_pair: Option<StoredKeyPair>,
+    /// The rebuild in progress.
+    #[prost(message, optional, tag = "32")]
+    pub(super) rebuild: Option<StoredRebuild>,
+    /// What its guest boots instead of its own disks.
+    #[prost(message, optional, tag = "33")]
+    pub(super) rescue: Option<StoredImage>,
+}
+
+/// A rebuild in progress.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(super) struct StoredRebuild {
+    /// Absent: the instance had none.
+    #[prost(message, optional, tag = "1")]
+    pub(super) image_before: Option<StoredImage>,
+    #[prost(uint64, tag = "2")]
+    pub(super) generation: u64,
 }
 
 /// A move of an instance.
@@ -457,6 +473,7 @@ pub(super) enum StoredVmState {
     Error = 6,
     Deleted = 7,
     Resized = 8,
+    Rescued = 9,
 }
 
 /// Nova's `task_state`: the operation.
@@ -490,6 +507,9 @@ pub(super) enum StoredTask {
     LiveRunning = 24,
     LiveAborting = 25,
     LiveSettling = 26,
+    Rebuilding = 27,
+    Rescuing = 28,
+    Unrescuing = 29,
 }
 
 /// The power state that the hypervisor reports.

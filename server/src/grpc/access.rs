@@ -73,7 +73,7 @@ impl Access {
                 "Shelve" | "Unshelve" | "Lock" | "Unlock" => Self::Use,
                 // It may have passwords that a guest has printed.
                 "GetConsoleLog" => Self::Use,
-                "Resize" | "ConfirmResize" | "RevertResize" => Self::Use,
+                "Rebuild" | "Rescue" | "Unrescue" | "Resize" | "ConfirmResize" | "RevertResize" => Self::Use,
                 "Migrate" | "LiveMigrate" | "AbortMigration" | "ForceCompleteMigration" | "Evacuate" => Self::Operate,
                 _ => return None,
             },

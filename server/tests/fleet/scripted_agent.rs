@@ -406,6 +406,11 @@ impl Machine {
         if self.is_stuck && desired.goal() == Goal::Absent {
             return None;
         }
+        report.rebuilt = self.guests.get(&desired.instance).map_or(0, |known| known.rebuilt);
+        report.is_rescue = desired.spec.as_ref().is_some_and(|spec| spec.rescue_image.is_some());
+        if desired.rebuild {
+            report.rebuilt = desired.generation;
+        }
         if let (Some(why), Goal::Running) = (&self.broken, desired.goal()) {
             report.error.clone_from(why);
             if self.is_stuck {

@@ -24,6 +24,12 @@ pub enum Action {
     Resume,
     /// Reboots it, hard.
     Reboot,
+    /// Builds its disks again.
+    Rebuild,
+    /// Boots it from a temporary disk.
+    Rescue,
+    /// Boots it from its own disks again.
+    Unrescue,
     /// Shelves it.
     Shelve,
     /// Unshelves it.
@@ -49,6 +55,7 @@ impl Action {
             Self::Stop => "SHUTOFF",
             Self::Pause => "PAUSED",
             Self::Suspend => "SUSPENDED",
+            Self::Rescue => "RESCUE",
             Self::Shelve => "SHELVED_OFFLOADED",
             Self::Migrate => "VERIFY_RESIZE",
             Self::Create(_)
@@ -56,6 +63,8 @@ impl Action {
             | Self::Unpause
             | Self::Resume
             | Self::Reboot
+            | Self::Rebuild
+            | Self::Unrescue
             | Self::Unshelve
             | Self::LiveMigrate
             | Self::Confirm
@@ -83,6 +92,16 @@ impl Action {
                 .reboot(v1::RebootRequest { instance: it.instance, hard: true, project: it.project })
                 .await
                 .map(drop),
+            Self::Rebuild => {
+                let v1::InstanceRequest { instance, project } = it;
+                all.rebuild(v1::RebuildInstanceRequest { instance, project, image: None }).await.map(drop)
+            }
+            Self::Rescue => {
+                let v1::InstanceRequest { instance, project } = it;
+                let image = Some(v1::Image { name: "rescue".to_owned(), ..v1::Image::default() });
+                all.rescue(v1::RescueInstanceRequest { instance, project, image }).await.map(drop)
+            }
+            Self::Unrescue => all.unrescue(it).await.map(drop),
             Self::Shelve => all.shelve(it).await.map(drop),
             Self::Unshelve => all.unshelve(it).await.map(drop),
             Self::Migrate => {

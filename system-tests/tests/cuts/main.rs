@@ -22,8 +22,8 @@ use crate::client::Client;
 use crate::cut::Side;
 use crate::world::World;
 use berth_system_tests::books::Action::{
-    self, Confirm, Create, Delete, Evacuate, LiveMigrate, Migrate, Pause, Reboot, Resume, Revert, Shelve,
-    Start, Stop, Suspend, Unpause, Unshelve,
+    self, Confirm, Create, Delete, Evacuate, LiveMigrate, Migrate, Pause, Reboot, Rebuild, Rescue, Resume,
+    Revert, Shelve, Start, Stop, Suspend, Unpause, Unrescue, Unshelve,
 };
 
 /// Who dies.
@@ -79,6 +79,18 @@ fn stopping_and_starting_is_cut() {
 fn pausing_and_suspending_is_cut() {
     let (before, actions) = (&[Create(1)], &[Pause, Unpause, Suspend, Resume]);
     live_all(&Workflow { hosts: 1, before, actions, least: (8, 12), ..Workflow::default() });
+}
+
+#[test]
+fn a_rebuild_is_cut() {
+    let (before, actions) = (&[Create(1)], &[Rebuild]);
+    live_all(&Workflow { hosts: 1, before, actions, least: (2, 10), ..Workflow::default() });
+}
+
+#[test]
+fn a_rescue_is_cut() {
+    let (before, actions) = (&[Create(1)], &[Rescue, Unrescue]);
+    live_all(&Workflow { hosts: 1, before, actions, least: (4, 14), ..Workflow::default() });
 }
 
 #[test]

@@ -3,8 +3,9 @@
 use anyhow::{Result, bail};
 use berth_api::v1::live_migrate_instance_request::Disks;
 use berth_api::v1::{
-    EvacuateInstanceRequest, EvacuatedState, Instance, InstanceRequest, LiveMigrateInstanceRequest,
-    LockRequest, MigrateInstanceRequest, RebootRequest, ResizeInstanceRequest,
+    EvacuateInstanceRequest, EvacuatedState, Image, Instance, InstanceRequest, LiveMigrateInstanceRequest,
+    LockRequest, MigrateInstanceRequest, RebootRequest, RebuildInstanceRequest, RescueInstanceRequest,
+    ResizeInstanceRequest,
 };
 use clap::{Args, Subcommand};
 
@@ -12,6 +13,7 @@ use super::view::{COLUMNS, record};
 use super::wait::{Goal, WaitOptions, wait};
 use crate::operator::Scope;
 use crate::operator::connection::{Client, request};
+use crate::operator::pairs::{map, pair};
 use crate::operator::record::{OutputOptions, print_list};
 use crate::operator::refusal::{Answer, Refusal};
 
@@ -34,6 +36,49 @@ pub(super) struct Reboot {
     /// Reset the guest instead of asking it to reboot
     #[arg(long)]
     pub(super) hard: bool,
+}
+
+#[derive(Args)]
+pub(super) struct Rebuild {
+    #[command(flatten)]
+    pub(super) named: Named,
+    /// The new image: the name of a file in the agents' image directory [default: the same image]
+    #[arg(long, value_name = "NAME")]
+    image: Option<String>,
+    /// A property of the new image, such as hw_machine_type=q35 (may be repeated)
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair, requires = "image")]
+    image_property: Vec<(String, String)>,
+}
+
+#[derive(Args)]
+pub(super) struct Rescue {
+    #[command(flatten)]
+    pub(super) named: Named,
+    /// The image to boot: the name of a file in the agents' image directory [default: the server's
+    /// own]
+    #[arg(long, value_name = "NAME")]
+    image: Option<String>,
+    /// A property of that image, such as kernel=rescue-vmlinuz (may be repeated)
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair, requires = "image")]
+    image_property: Vec<(String, String)>,
+}
+
+impl Rescue {
+    /// What is asked for, and of which servers.
+    pub(super) fn parts(self) -> Result<(Operation, Named)> {
+        let properties = map("--image-property", self.image_property)?;
+        let image = self.image.map(|name| Image { name, properties });
+        Ok((Operation::Rescue { image }, self.named))
+    }
+}
+
+impl Rebuild {
+    /// What is asked for, and of which servers.
+    pub(super) fn parts(self) -> Result<(Operation, Named)> {
+        let properties = map("--image-property", self.image_property)?;
+        let image = self.image.map(|name| Image { name, properties });
+        Ok((Operation::Rebuild { image }, self.named))
+    }
 }
 
 #[derive(Args)]
@@ -222,6 +267,9 @@ pub(super) enum Operation {
     Resume,
     Shelve,
     Unshelve,
+    Rebuild { image: Option<Image> },
+    Rescue { image: Option<Image> },
+    Unrescue,
     Resize { flavor: String },
     Migrate { host: String },
     LiveMigrate { host: String, live: Live },
@@ -238,13 +286,26 @@ impl Operation {
             Self::Pause => &["PAUSED"],
             Self::Suspend => &["SUSPENDED"],
             Self::Shelve => &["SHELVED_OFFLOADED"],
-            Self::Start | Self::Reboot { .. } | Self::Unpause | Self::Resume | Self::Unshelve => &["ACTIVE"],
+            Self::Start
+            | Self::Reboot { .. }
+            | Self::Unpause
+            | Self::Resume
+            | Self::Unshelve
+            | Self::Unrescue => &["ACTIVE"],
+            Self::Rescue { .. } => &["RESCUE"],
             Self::Resize { .. } | Self::Migrate { .. } => &["VERIFY_RESIZE"],
             // A failure leaves it as it was, with a fault.
             Self::LiveMigrate { .. } => &["ACTIVE", "PAUSED"],
             // A server that was shut off is shut off again.
-            Self::Evacuate { .. } | Self::ConfirmResize | Self::RevertResize => &["ACTIVE", "SHUTOFF"],
+            Self::Rebuild { .. } | Self::Evacuate { .. } | Self::ConfirmResize | Self::RevertResize => {
+                &["ACTIVE", "SHUTOFF"]
+            }
         })
+    }
+
+    /// Whether a failure leaves a server as it was, with a fault that a success clears.
+    const fn leaves_fault(&self) -> bool {
+        matches!(self, Self::Rebuild { .. })
     }
 
     async fn ask(self, client: &Client, wanted: InstanceRequest) -> Result<Instance, Refusal> {
@@ -263,6 +324,13 @@ impl Operation {
             Self::Resume => instances.resume(wanted).await,
             Self::Shelve => instances.shelve(wanted).await,
             Self::Unshelve => instances.unshelve(wanted).await,
+            Self::Rebuild { image } => {
+                instances.rebuild(request(RebuildInstanceRequest { instance, project, image })).await
+            }
+            Self::Rescue { image } => {
+                instances.rescue(request(RescueInstanceRequest { instance, project, image })).await
+            }
+            Self::Unrescue => instances.unrescue(wanted).await,
             Self::Resize { flavor } => {
                 instances.resize(request(ResizeInstanceRequest { instance, project, flavor })).await
             }
@@ -308,6 +376,9 @@ impl Named {
             let settled = wait(client, acted, operation.goal(), self.waiting.timeout).await?;
             failures.extend(settled.failures);
             acted = settled.instances;
+            if operation.leaves_fault() {
+                failures.extend(acted.iter().filter_map(fault));
+            }
             if matches!(operation, Operation::LiveMigrate { .. }) {
                 failures.extend(
                     acted.iter().zip(&sources).filter_map(|(instance, source)| stayed(instance, source)),
@@ -334,6 +405,12 @@ impl Named {
         failures.extend(wait(client, going, Goal::Gone, self.waiting.timeout).await?.failures);
         verdict(&failures)
     }
+}
+
+/// Why an operation has left a server as it was.
+fn fault(instance: &Instance) -> Option<String> {
+    let has_ended = instance.status != "ERROR" && !instance.fault.is_empty(); // else it is a failure already
+    has_ended.then(|| format!("{}: {}", instance.name, instance.fault))
 }
 
 /// Why a server that was to be live-migrated is still on its host; `None` if it is not.

@@ -18,7 +18,7 @@ use super::record::{OutputOptions, print_list};
 use super::refusal::Answer;
 use super::{ProjectOptions, Scope};
 use crate::Ending;
-use act::{Evacuate, Migrate, Named, Operation, Reboot, Resize};
+use act::{Evacuate, Migrate, Named, Operation, Reboot, Rebuild, Rescue, Resize};
 pub(crate) use act::{EvacuationTerms, Pace};
 use create::Create;
 pub(crate) use request::Wanted;
@@ -33,6 +33,7 @@ Examples:
   berth server create here --flavor m1.small --image debian.qcow2 --availability-zone az1:compute-7
   berth server list --host compute-7
   berth server stop web-1 web-2 --wait --timeout 120
+  berth server rebuild web-1 --image debian-13.qcow2 --wait       what it wrote is lost
   berth server resize web-1 --flavor m1.large --wait
   berth server resize confirm web-1
   berth server migrate web-2 --host compute-8 --wait
@@ -75,6 +76,14 @@ enum Action {
     Shelve(Named),
     /// Unshelve servers: schedule them again and start them
     Unshelve(Named),
+    /// Rebuild servers: build their disks again, from the same image or another. What their guests
+    /// wrote is lost
+    Rebuild(Rebuild),
+    /// Rescue servers: boot them from a temporary disk over an image, with their own disks beside
+    /// it
+    Rescue(Rescue),
+    /// Boot rescued servers from their own disks again
+    Unrescue(Named),
     /// Resize servers: give them another flavor, on a host with the capacity. They are shut down
     /// meanwhile, and wait for `resize confirm` or `resize revert` then
     Resize(Resize),
@@ -163,6 +172,9 @@ async fn act(client: &Client, action: Action, project: String, format: &OutputOp
         Action::Resume(named) => (Operation::Resume, named),
         Action::Shelve(named) => (Operation::Shelve, named),
         Action::Unshelve(named) => (Operation::Unshelve, named),
+        Action::Rebuild(rebuild) => rebuild.parts()?,
+        Action::Rescue(rescue) => rescue.parts()?,
+        Action::Unrescue(named) => (Operation::Unrescue, named),
         Action::Resize(resize) => resize.parts()?,
         Action::Migrate(migrate) => migrate.parts(),
         Action::Evacuate(Evacuate { named, host, terms }) => (Operation::Evacuate { host, terms }, named),

@@ -7,7 +7,7 @@ use crate::operator::flavor;
 use crate::operator::record::Record;
 
 /// The words for `status` that a server in a list can have.
-pub(super) const STATUSES: [&str; 13] = [
+pub(super) const STATUSES: [&str; 14] = [
     "BUILD",
     "ACTIVE",
     "SHUTOFF",
@@ -20,6 +20,7 @@ pub(super) const STATUSES: [&str; 13] = [
     "VERIFY_RESIZE",
     "REVERT_RESIZE",
     "REBUILD",
+    "RESCUE",
     "ERROR",
 ];
 

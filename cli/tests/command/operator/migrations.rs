@@ -139,3 +139,40 @@ fn servers_are_live_migrated_and_that_is_aborted_or_forced() {
         assert!(message.contains(expected), "{message}");
     }
 }
+
+#[test]
+fn servers_are_rebuilt_from_the_same_image_or_another() {
+    let fake = Fake::start();
+    let rebuilding = || busy(instance(UUID, "a", "REBUILD"), "rebuilding");
+    fake.answers("Rebuild", rebuilding()).succeed("server rebuild a");
+    let asked: RebuildInstanceRequest = fake.asked("Rebuild");
+    assert_eq!((&*asked.instance, &*asked.project, asked.image), ("a", "default", None));
+    fake.answers("Rebuild", rebuilding());
+    fake.succeed("server rebuild a --image new.qcow2 --image-property hw_machine_type=q35");
+    let image = fake.asked::<RebuildInstanceRequest>("Rebuild").image.unwrap();
+    assert_eq!((&*image.name, &*image.properties["hw_machine_type"]), ("new.qcow2", "q35"));
+    fake.fail(2, "server rebuild a --image-property hw_machine_type=q35");
+
+    // A failure leaves it as it was.
+    let ended = Instance { fault: "no such image".into(), ..instance(UUID, "a", "ACTIVE") };
+    fake.answers("Rebuild", rebuilding()).answers("Get", rebuilding());
+    fake.answers("Watch", super::fake::Watched { shown: vec![ended], ends: false });
+    assert!(fake.fail(1, "server rebuild a --wait").contains("a: no such image"));
+}
+
+#[test]
+fn servers_are_rescued_and_unrescued() {
+    let fake = Fake::start();
+    let rescuing = || busy(instance(UUID, "a", "ACTIVE"), "rescuing");
+    fake.answers("Rescue", rescuing()).succeed("server rescue a");
+    assert_eq!(fake.asked::<RescueInstanceRequest>("Rescue").image, None);
+    fake.answers("Rescue", rescuing());
+    fake.answers("Get", rescuing())
+        .answers("Watch", super::fake::Watched { shown: vec![instance(UUID, "a", "RESCUE")], ends: false });
+    fake.succeed("server rescue a --image repair.qcow2 --image-property kernel=vmlinuz --wait");
+    let image = fake.asked::<RescueInstanceRequest>("Rescue").image.unwrap();
+    assert_eq!((&*image.name, &*image.properties["kernel"]), ("repair.qcow2", "vmlinuz"));
+    fake.answers("Unrescue", busy(instance(UUID, "a", "RESCUE"), "unrescuing"));
+    fake.succeed("server unrescue a");
+    assert_eq!(fake.asked::<InstanceRequest>("Unrescue").instance, "a");
+}

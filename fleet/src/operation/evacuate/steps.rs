@@ -35,6 +35,8 @@ impl Instance {
         self.location.failures.clear();
         self.note(now, "evacuate", "", format!("is on {target}"));
         self.location.host = target;
+        self.keep_image();
+        self.rescue = None;
         self.vm_state = self.state_of_guest();
         self.operation = None;
         self.observed.fault.clear();
@@ -49,6 +51,7 @@ impl Instance {
         }
         self.close_migration(MigrationOutcome::Failed, now);
         self.operation = None;
+        self.rescue = None;
         self.vm_state = VmState::Error;
         self.note(now, "evacuate", "", error.clone());
         self.observed.fault = error;

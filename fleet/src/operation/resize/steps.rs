@@ -58,6 +58,7 @@ impl Instance {
         match (self.operation, self.migration()) {
             (Some(Operation::ResizeFinish), Some(migration)) => self.spec_with(&migration.new_flavor),
             (Some(Operation::ResizeRestoring), Some(migration)) => self.spec_with(&migration.old_flavor),
+            (Some(Operation::EvacuateFinish), _) => self.spec_before_rebuild(),
             _ => Arc::clone(&self.spec),
         }
     }

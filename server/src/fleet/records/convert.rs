@@ -5,7 +5,7 @@ use std::sync::Arc;
 use berth_fleet::{
     AgentProvider, Aggregate, CpuFeatures, Desired, Event, Flavor, Group, Host, HostStatus, HypervisorInfo,
     Image, Instance, InstanceSpec, KeyPair, Location, Lock, MigrationTarget, Observed, Operation, Power,
-    Quota, RequestedZone, ServerGroupPolicy, VmState,
+    Quota, RebuildRecord, RequestedZone, ServerGroupPolicy, VmState,
 };
 use berth_placement::Timestamp;
 use berth_scheduler::request_spec::SchedulerHints;
@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::{
     StoredAgentProvider, StoredAggregate, StoredEvent, StoredFlavor, StoredGroup, StoredHints, StoredHost,
     StoredHostStatus, StoredHypervisor, StoredImage, StoredInstance, StoredKeyPair, StoredMigrationTarget,
-    StoredPolicy, StoredPower, StoredQuota, StoredTask, StoredVmState,
+    StoredPolicy, StoredPower, StoredQuota, StoredRebuild, StoredTask, StoredVmState,
 };
 use crate::fleet::group_hint;
 
@@ -306,6 +306,11 @@ impl From<&Instance> for StoredInstance {
             stopped_by_itself: observed.stopped_by_itself,
             missing_cpu_features: observed.missing_cpu_features.to_string(),
             migrations: instance.migrations.iter().map(|migration| (&**migration).into()).collect(),
+            rescue: instance.rescue.as_ref().map(|image| (&**image).into()),
+            rebuild: instance.rebuild.as_ref().map(|of| StoredRebuild {
+                image_before: of.image_before.as_ref().map(Into::into),
+                generation: of.generation,
+            }),
         }
     }
 }
@@ -349,6 +354,11 @@ impl StoredInstance {
             operation,
             location: Location { host: self.host, leftovers: self.leftovers, failures: self.failures },
             migrations: self.migrations.into_iter().map(|migration| Arc::new(migration.into())).collect(),
+            rescue: self.rescue.map(|image| Arc::new(image.into())),
+            rebuild: self.rebuild.map(|of| RebuildRecord {
+                image_before: of.image_before.map(Into::into),
+                generation: of.generation,
+            }),
             lock: self.locked.then_some(lock),
             events: self.events.into_iter().map(|event| Arc::new(event.into())).collect(),
             updated_at: Timestamp(self.updated_at),
@@ -368,6 +378,7 @@ impl From<VmState> for StoredVmState {
             VmState::Error => Self::Error,
             VmState::Deleted => Self::Deleted,
             VmState::Resized => Self::Resized,
+            VmState::Rescued => Self::Rescued,
         }
     }
 }
@@ -384,6 +395,7 @@ impl From<StoredVmState> for VmState {
             StoredVmState::Error => Self::Error,
             StoredVmState::Deleted => Self::Deleted,
             StoredVmState::Resized => Self::Resized,
+            StoredVmState::Rescued => Self::Rescued,
         }
     }
 }
@@ -418,6 +430,9 @@ impl From<Option<Operation>> for StoredTask {
             Some(Operation::LiveRunning) => Self::LiveRunning,
             Some(Operation::LiveAborting) => Self::LiveAborting,
             Some(Operation::LiveSettling) => Self::LiveSettling,
+            Some(Operation::Rebuild) => Self::Rebuilding,
+            Some(Operation::Rescue) => Self::Rescuing,
+            Some(Operation::Unrescue) => Self::Unrescuing,
         }
     }
 }
@@ -452,6 +467,9 @@ impl From<StoredTask> for Option<Operation> {
             StoredTask::LiveRunning => Operation::LiveRunning,
             StoredTask::LiveAborting => Operation::LiveAborting,
             StoredTask::LiveSettling => Operation::LiveSettling,
+            StoredTask::Rebuilding => Operation::Rebuild,
+            StoredTask::Rescuing => Operation::Rescue,
+            StoredTask::Unrescuing => Operation::Unrescue,
         })
     }
 }

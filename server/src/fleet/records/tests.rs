@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use berth_fleet::{
-    Aggregate, Event, Flavor, Group, Host, HostStatus, Instance, InstanceSpec, IntroducedName, KeyPair,
-    Location, Lock, Migration, MigrationKind, MigrationOutcome, Operation, Quota, RecordKey,
-    ServerGroupPolicy, State, VmState,
+    Aggregate, Event, Flavor, Group, Host, HostStatus, Image, Instance, InstanceSpec, IntroducedName,
+    KeyPair, Location, Lock, Migration, MigrationKind, MigrationOutcome, Operation, Quota, RebuildRecord,
+    RecordKey, ServerGroupPolicy, State, VmState,
 };
 use berth_placement::Timestamp;
 use prost::Message;
@@ -53,6 +53,11 @@ fn instance(uuid: Uuid) -> Instance {
     };
     let earlier = Migration { outcome: Some(MigrationOutcome::Reverted), ..Migration::default() };
     Instance {
+        rescue: Some(Arc::new(Image { name: "r".to_owned(), ..Image::default() })),
+        rebuild: Some(RebuildRecord {
+            image_before: Some(Image { name: "i".to_owned(), ..Image::default() }),
+            generation: 3,
+        }),
         migrations: vec![Arc::new(earlier), Arc::new(migration)],
         location,
         vm_state: VmState::Paused,

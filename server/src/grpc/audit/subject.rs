@@ -159,6 +159,20 @@ impl Audited for v1::LockRequest {
     }
 }
 
+impl Audited for v1::RebuildInstanceRequest {
+    fn subject(&self) -> Subject {
+        let image = self.image.as_ref().map(|image| format!("image={}", image.name));
+        Subject::of(&self.instance).within(&self.project).changing(image.unwrap_or_default())
+    }
+}
+
+impl Audited for v1::RescueInstanceRequest {
+    fn subject(&self) -> Subject {
+        let image = self.image.as_ref().map(|image| format!("image={}", image.name));
+        Subject::of(&self.instance).within(&self.project).changing(image.unwrap_or_default())
+    }
+}
+
 impl Audited for v1::ResizeInstanceRequest {
     fn subject(&self) -> Subject {
         Subject::of(&self.instance).within(&self.project).changing(format!("flavor={}", self.flavor))

@@ -114,6 +114,36 @@ impl v1::instances_server::Instances for Instances {
         self.act(request, Operation::Unshelve).await
     }
 
+    async fn rebuild(&self, request: Request<v1::RebuildInstanceRequest>) -> Answer<v1::Instance> {
+        let caller = Caller::behind(&request);
+        write(&self.service, request, |call, wanted| {
+            let named = Named { name: &wanted.instance, project: &wanted.project };
+            let image = wanted.image.clone().map(read_image);
+            let by = (caller.role(), caller.is_operator());
+            let known = tokio::task::block_in_place(|| call.fleet.rebuild(named, image, by))?;
+            Ok::<_, CallError>(call.fleet.read(|fleet| instance(fleet, &known)))
+        })
+        .await
+    }
+
+    async fn rescue(&self, request: Request<v1::RescueInstanceRequest>) -> Answer<v1::Instance> {
+        let caller = Caller::behind(&request);
+        write(&self.service, request, |call, wanted| {
+            let named = Named { name: &wanted.instance, project: &wanted.project };
+            let image = wanted.image.clone().map(read_image);
+            let by = (caller.role(), caller.is_operator());
+            call.fleet.command(|fleet, now| {
+                let known = fleet.rescue(named, image, by, now.wall)?;
+                Ok::<_, CallError>(instance(fleet, &known))
+            })
+        })
+        .await
+    }
+
+    async fn unrescue(&self, request: Request<v1::InstanceRequest>) -> Answer<v1::Instance> {
+        self.act(request, Operation::Unrescue).await
+    }
+
     async fn resize(&self, request: Request<v1::ResizeInstanceRequest>) -> Answer<v1::Instance> {
         let caller = Caller::behind(&request);
         write(&self.service, request, |call, wanted| {

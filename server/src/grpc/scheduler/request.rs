@@ -33,6 +33,7 @@ pub(super) fn ask(call: &Call<'_>, wanted: &v1::ScheduleRequest) -> Result<Ask, 
         ignore_hosts: wanted.ignore_hosts.clone(),
         alternates: wanted.alternates as usize,
         migration: None,
+        rebuilds: false,
     })
 }
 
