@@ -39,6 +39,7 @@ mod config;
 mod doctor;
 mod document;
 mod environment;
+mod etcd;
 mod explain;
 mod fleet;
 mod generate;
@@ -124,7 +125,7 @@ enum Command {
     Serve(serve::Serve),
     /// Create the certificates of the gRPC service, its clients and agents
     Certs(certs::Certs),
-    /// Verify, back up, restore and repair the data directory of a service
+    /// Verify, back up, restore, copy and repair the state of a service
     Store(store::Store),
     /// Find allocations of deleted consumers, wrong usage, and providers over capacity
     Audit(audit::Audit),

@@ -17,11 +17,11 @@ use berth_process::log::{self, LogControl, LogFilter, Terminal};
 use berth_process::supervisor;
 use berth_scheduler::options::LifetimeFile;
 use berth_server::{
-    AccessPolicy, Auth, Control, Cors, DataDir, FleetOptions, Grpc, Keeper, Keystone, KeystoneSettings,
-    LiveLimits, Secret, Server, Service, ServiceOptions, StartError, Tls, TrustedProxies, keep_freed_memory,
-    raise_file_limit,
+    AccessPolicy, Auth, Control, Cors, DataDir, EtcdHome, FleetOptions, Grpc, Keeper, Keystone,
+    KeystoneSettings, LiveLimits, Secret, Server, Service, ServiceOptions, StartError, Tls, TrustedProxies,
+    keep_freed_memory, raise_file_limit,
 };
-use berth_store::{DataError, DurabilityMode, DurabilityOptions};
+use berth_store::{DataError, DurabilityMode, DurabilityOptions, EtcdStoreOptions};
 use clap::Args;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
@@ -30,7 +30,7 @@ use tokio::sync::watch;
 use reload::Reload;
 
 use crate::config::{self, AuthChoice, KeystoneTable, LogFormat, ServeSettings, Settings, Sources};
-use crate::{BUILD, Ending, environment, output, store};
+use crate::{BUILD, Ending, environment, etcd, output, store};
 
 /// Serve the OpenStack Placement API, microversions 1.0 to 1.39, and gRPC.
 #[derive(Args, Clone)]
@@ -56,6 +56,9 @@ pub(crate) struct Serve {
     /// Data directory, or `none` to keep the state in memory only [default: ~/.local/state/berth]
     #[arg(long, value_name = "DIR")]
     data: Option<String>,
+    /// The state in etcd instead of a data directory: etcd://HOST:PORT,…/PREFIX (etcds:// with TLS)
+    #[arg(long, value_name = "LOCATION", conflicts_with_all = ["data", "init"])]
+    store: Option<String>,
     /// Create an empty store where the directory's store is missing
     #[arg(long)]
     init: bool,
@@ -99,7 +102,7 @@ impl Serve {
         if self.print_policy {
             return print(&policy(&settings.policy)?);
         }
-        let Inputs { log, policy, auth, tls, nova_scheduler, lifetimes, data } =
+        let Inputs { log, policy, auth, tls, nova_scheduler, lifetimes, data, etcd } =
             Inputs::read(&settings).map_err(first)?;
         let log = start_log(log, settings.log_format);
         keep_freed_memory();
@@ -125,7 +128,7 @@ impl Serve {
             fence_command: settings.fence_command.clone(),
             build: BUILD,
         };
-        let (service, keeper) = load(&settings, data.as_deref(), options, self.init)?;
+        let (service, keeper) = load(&settings, data.as_deref(), etcd, options, self.init)?;
         let reload = Reload { options: self, started, log, tls: tls.clone(), service: Arc::clone(&service) };
         let runtime = Builder::new_multi_thread().enable_all().build().context("cannot start the threads")?;
         let served = runtime.block_on(serve(
@@ -157,6 +160,7 @@ impl Serve {
             ("--tls-client-ca", "serve.tls.client_ca", this.tls_client_ca),
             ("--tls-client-crl", "serve.tls.client_crl", this.tls_client_crl),
             ("--data", "serve.data", this.data),
+            ("--store", "serve.store", this.store),
             ("--durability", "serve.durability", this.durability),
             ("--auth", "serve.auth", this.auth),
             ("--policy", "serve.policy", this.policy),
@@ -178,8 +182,10 @@ struct Inputs {
     tls: Option<Tls>,
     nova_scheduler: Option<NovaSettings>,
     lifetimes: Arc<LifetimeFile>,
-    /// The data directory; none if the state stays in memory.
+    /// The data directory; none if the state is in etcd or stays in memory.
     data: Option<PathBuf>,
+    /// The state in etcd, if it is there.
+    etcd: Option<EtcdStoreOptions>,
 }
 
 impl Inputs {
@@ -197,15 +203,23 @@ impl Inputs {
         let beside = data.as_ref().ok().and_then(Option::as_deref);
         let nova_scheduler = nova_scheduler::settings(settings, beside);
         let lifetimes = config::lifetimes(settings);
-        match (log, policy, auth, tls, nova_scheduler, lifetimes, data) {
-            (Ok(log), Ok(policy), Ok(auth), Ok(tls), Ok(nova_scheduler), Ok(lifetimes), Ok(data)) => {
-                Ok(Self { log, policy, auth, tls, nova_scheduler, lifetimes, data })
-            }
-            (log, policy, auth, tls, nova_scheduler, lifetimes, data) => {
+        let etcd = etcd::store(settings);
+        match (log, policy, auth, tls, nova_scheduler, lifetimes, data, etcd) {
+            (
+                Ok(log),
+                Ok(policy),
+                Ok(auth),
+                Ok(tls),
+                Ok(nova_scheduler),
+                Ok(lifetimes),
+                Ok(data),
+                Ok(etcd),
+            ) => Ok(Self { log, policy, auth, tls, nova_scheduler, lifetimes, data, etcd }),
+            (log, policy, auth, tls, nova_scheduler, lifetimes, data, etcd) => {
                 // With lifetimes that cannot be read, those for nova-scheduler cannot either.
                 let nova_scheduler = nova_scheduler.err().filter(|_| lifetimes.is_ok());
                 let problems = [log.err(), policy.err(), auth.err(), tls.err(), data.err(), lifetimes.err()];
-                Err(problems.into_iter().chain([nova_scheduler]).flatten().collect())
+                Err(problems.into_iter().chain([nova_scheduler, etcd.err()]).flatten().collect())
             }
         }
     }
@@ -299,8 +313,11 @@ fn fleet_options(scheduler: berth_scheduler::Options) -> FleetOptions {
     }
 }
 
-/// The data directory; none if the state stays in memory.
+/// The data directory; none if the state is in etcd or stays in memory.
 pub(crate) fn directory(settings: &ServeSettings) -> Result<Option<PathBuf>> {
+    if settings.store.is_some() {
+        return Ok(None);
+    }
     match &settings.data {
         Some(data) if data.as_os_str() == "none" => Ok(None),
         Some(data) => Ok(Some(data.clone())),
@@ -314,30 +331,37 @@ pub(crate) fn directory(settings: &ServeSettings) -> Result<Option<PathBuf>> {
     }
 }
 
-/// The service, with the state of its data directory if it has one.
+/// The service, with the state of its data directory or of etcd if it has one.
 fn load(
     settings: &ServeSettings,
     data: Option<&Path>,
+    etcd: Option<EtcdStoreOptions>,
     options: ServiceOptions,
     init: bool,
 ) -> Result<(Arc<Service>, Option<Keeper>)> {
-    let Some(data) = data else {
-        tracing::warn!("serve.data is none: the state ends with this process");
-        return Ok((Arc::new(Service::new(options)), None));
-    };
     let start = Instant::now();
     let mode = DurabilityMode::from(settings.durability);
+    let commit_delay = Duration::from_micros(settings.commit_delay);
+    let durability = DurabilityOptions { mode, commit_delay, ..DurabilityOptions::default() };
+    let (service, keeper) = match (data, etcd) {
+        (_, Some(etcd)) => Keeper::start(EtcdHome(etcd), options, durability).context("serve.store")?,
+        (Some(data), None) => {
+            let directory = DataDir::open(data).context("serve.data")?.or_init(init);
+            let started = Keeper::start(directory, options, durability);
+            started.map_err(|error| advised(error, data)).context("serve.data")?
+        }
+        (None, None) => {
+            tracing::warn!("serve.data is none: the state ends with this process");
+            return Ok((Arc::new(Service::new(options)), None));
+        }
+    };
     if mode == DurabilityMode::Relaxed {
         tracing::warn!("serve.durability is relaxed: a crash may lose up to 10,000 acknowledged changes");
     }
-    let directory = DataDir::open(data).context("serve.data")?.or_init(init);
-    let commit_delay = Duration::from_micros(settings.commit_delay);
-    let durability = DurabilityOptions { mode, commit_delay, ..DurabilityOptions::default() };
-    let started = Keeper::start(directory, options, durability);
-    let (service, keeper) = started.map_err(|error| advised(error, data)).context("serve.data")?;
     let (index, took) = (service.index(), start.elapsed().as_secs_f64());
     let (providers, consumers) = (index.topology().providers().count(), index.consumers());
-    tracing::info!(directory = %data.display(), providers, consumers, took, "loaded the state");
+    let place = data.map(Path::display).map(tracing::field::display);
+    tracing::info!(directory = place, store = settings.store, providers, consumers, took, "loaded the state");
     Ok((service, Some(keeper)))
 }
 

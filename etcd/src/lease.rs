@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tonic::Status;
 
 use crate::client::{EtcdClient, Repeat};
@@ -28,6 +28,10 @@ pub struct EtcdLease {
     state: watch::Receiver<LeaseState>,
     task: JoinHandle<()>,
 }
+
+/// What is known about a lease, also after it was dropped.
+#[derive(Debug, Clone)]
+pub struct LeaseView(watch::Receiver<LeaseState>);
 
 #[derive(Debug, Clone, Copy)]
 struct LeaseState {
@@ -61,15 +65,20 @@ impl EtcdClient {
         Ok(EtcdLease { id, client: self.clone(), state, task })
     }
 
-    /// Renews a lease; returns its time, or `None` if it has ended.
-    async fn renew(&self, id: LeaseId) -> Result<Option<Duration>, EtcdError> {
+    /// Renews a lease; returns its time, or `None` if it has ended. A member that does not answer
+    /// within `limit` is left for the next one.
+    async fn renew(&self, id: LeaseId, limit: Duration) -> Result<Option<Duration>, EtcdError> {
         let renewed = self.call(Repeat::Always, |connection| {
             let request = tokio_stream::once(LeaseKeepAliveRequest { id: id.0 });
             let request = connection.request(request);
-            async move {
+            let renewal = async move {
                 let answers = LeaseClient::new(connection.channel).lease_keep_alive(request).await?;
                 let answer = answers.into_inner().message().await?;
                 answer.map(tonic::Response::new).ok_or_else(|| Status::unavailable("the stream has ended"))
+            };
+            async move {
+                let renewal = timeout(limit, renewal).await;
+                renewal.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time")))
             }
         });
         Ok(Some(renewed.await?.ttl).filter(|&ttl| ttl > 0).map(duration))
@@ -84,7 +93,8 @@ async fn keep_alive(client: EtcdClient, id: LeaseId, mut ttl: Duration, state: w
     loop {
         sleep(ttl / 4).await;
         let begin = Instant::now();
-        match client.renew(id).await {
+        // One stopped member must not cost the lease.
+        match client.renew(id, ttl / 4).await {
             Ok(Some(renewed)) => {
                 ttl = renewed;
                 state.send_modify(|state| state.held_until = begin + ttl);
@@ -106,11 +116,10 @@ impl EtcdLease {
         self.id
     }
 
-    /// Whether the lease is probably held.
+    /// What is known about the lease, for others than its owner.
     #[must_use]
-    pub fn is_held(&self) -> bool {
-        let state = *self.state.borrow();
-        !state.has_ended && Instant::now() < state.held_until
+    pub fn view(&self) -> LeaseView {
+        LeaseView(self.state.clone())
     }
 
     /// Waits until etcd says that the lease has ended.
@@ -134,6 +143,22 @@ impl EtcdLease {
             Err(EtcdError::Refused(words)) if words.contains("lease not found") => Ok(()),
             revoked => revoked.map(|_| ()),
         }
+    }
+}
+
+impl LeaseView {
+    /// Whether the lease is held: its time has not passed since the latest renewal was *sent*, so
+    /// it cannot have ended for etcd either, unless it was revoked.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        let state = *self.0.borrow();
+        !state.has_ended && Instant::now() < state.held_until
+    }
+
+    /// Whether etcd has said that the lease has ended.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.0.borrow().has_ended
     }
 }
 

@@ -46,7 +46,7 @@ mod watch;
 pub use client::EtcdClient;
 pub use failure::EtcdError;
 pub use key::{KeyEntry, KeyRange};
-pub use lease::{EtcdLease, LeaseId};
+pub use lease::{EtcdLease, LeaseId, LeaseView};
 pub use location::{EtcdLocation, InvalidLocation};
 pub use maintenance::{EtcdAlarm, MemberStatus};
 pub use options::{EtcdCredentials, EtcdOptions, EtcdTls};

@@ -145,7 +145,7 @@ fn a_lease_is_kept_and_its_keys_end_with_it() {
         let revision = client.transact(&leased).await.unwrap().revision;
         // Longer than the lease: it is renewed.
         let outlived = tokio::time::timeout(Duration::from_secs(6), lease.ended()).await;
-        assert!(outlived.is_err() && lease.is_held());
+        assert!(outlived.is_err() && lease.view().is_held() && !lease.view().has_ended());
         assert!(client.get("leased").await.unwrap().0.is_some());
         let mut watch = client.watch(KeyRange::key("leased"), revision + 1);
         // A lease that is dropped without being revoked ends by itself.
@@ -154,7 +154,9 @@ fn a_lease_is_kept_and_its_keys_end_with_it() {
         assert!(matches!(&events[..], [KeyEvent::Deleted { key, .. }] if key == "leased"), "{events:?}");
         let lease = client.lease(Duration::from_secs(60)).await.unwrap();
         client.transact(&Transaction::default().put_leased("leased", "2", lease.id())).await.unwrap();
+        let view = lease.view();
         lease.revoke().await.unwrap();
+        assert!(view.is_held(), "a view knows what was granted, and not that it was revoked");
         assert_eq!(client.get("leased").await.unwrap().0, None);
     });
 }

@@ -7,20 +7,22 @@ use std::time::Duration;
 use std::{io, thread};
 
 use berth_placement::TopologyError;
-use berth_store::{Committer, DataError, Durability, DurabilityOptions, EmbeddedStore, Queue, Store, probe};
+use berth_store::{
+    Committer, DataError, Durability, DurabilityOptions, EmbeddedStore, EtcdStoreError, Loaded, Queue, Store,
+    probe,
+};
 
 use crate::decision_log::Leaving;
-use crate::fleet::{FleetHandle, FleetOptions, FleetState};
+use crate::fleet::{FleetHandle, FleetOptions};
+use crate::home::{OpenedHome, StateHome};
 use crate::request::{Access, Epoch};
 use crate::service::{Service, ServiceOptions, now};
 use crate::{Contents, DataDir, standard};
 
-type Loaded = berth_store::Loaded<FleetState>;
+/// How long to wait at first before a store that failed is opened again.
+const PAUSE: Duration = Duration::from_millis(100);
 
-/// How long to wait before a store that failed is opened again: at first, and at most.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
-
-/// Keeps a service's state in a directory.
+/// Keeps a service's state in a directory or in etcd.
 ///
 /// When the store fails (a full disk, most often), nothing that was not durable is reported any
 /// more, and requests that wait for it fail. The store is opened again, and the service goes on
@@ -37,12 +39,26 @@ pub enum StartError {
     /// The directory or its content.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// etcd or the state in it.
+    #[error(transparent)]
+    Etcd(#[from] EtcdStoreError),
     /// The index has no capacity for the standard names.
     #[error(transparent)]
     Full(#[from] TopologyError),
     /// The system refuses a thread.
     #[error("cannot start the thread that keeps the state: {0}")]
     Thread(io::Error),
+}
+
+impl StartError {
+    /// Whether writing fails for now although the state may be readable.
+    fn is_unwritable(&self) -> bool {
+        match self {
+            Self::Data(error) => error.is_unwritable(),
+            Self::Etcd(error) => error.is_unwritable(),
+            Self::Full(_) | Self::Thread(_) => false,
+        }
+    }
 }
 
 /// The request to stop.
@@ -60,17 +76,36 @@ struct Stopping {
 }
 
 impl Keeper {
-    /// A service over the state of the directory.
+    /// A service over the state of a directory or of etcd.
     ///
     /// # Errors
-    /// A directory that has no readable state, has lost it, or cannot be written for another reason
-    /// than a full disk.
+    /// A state that cannot be read, was lost, or cannot be written for another reason than a lack of
+    /// space.
     pub fn start(
-        directory: DataDir,
+        home: impl StateHome,
         options: ServiceOptions,
         durability: DurabilityOptions,
     ) -> Result<(Arc<Service>, Self), StartError> {
-        Self::start_through(directory, options, durability, |store| Box::new(store))
+        let stop = Arc::new(Stop::default());
+        let (epoch, committer) = match home.open_state() {
+            Ok(opened) => {
+                let (epoch, committer) = begin(opened, durability, &options.fleet, &stop)?;
+                (epoch, Some(committer))
+            }
+            Err(error) if error.is_unwritable() => {
+                // If the store cannot be read either, the first error is the cause.
+                let Ok(contents) = home.read_state() else { return Err(error) };
+                let reason = error.to_string();
+                tracing::error!(reason, "the store cannot be written: only reading requests are answered");
+                (read_only(contents, &reason, &options.fleet), None)
+            }
+            Err(error) => return Err(error),
+        };
+        let service = Arc::new(Service::at(epoch, options));
+        let (home, keeps) = (Box::new(home), Arc::clone(&service));
+        let keeping = Keeping { home, service: keeps, durability, stop: Arc::clone(&stop) };
+        let thread = thread::Builder::new().name("store".into()).spawn(move || keeping.run(committer));
+        Ok((service, Self { stop, thread: thread.map_err(StartError::Thread)? }))
     }
 
     /// As [`Self::start`], with something between the service and each store that is opened: for
@@ -84,26 +119,7 @@ impl Keeper {
         durability: DurabilityOptions,
         through: impl Fn(EmbeddedStore) -> Box<dyn Store> + Send + 'static,
     ) -> Result<(Arc<Service>, Self), StartError> {
-        let stop = Arc::new(Stop::default());
-        let (epoch, committer) = match directory.open_for_service() {
-            Ok((store, loaded)) => {
-                let (epoch, committer) = begin(through(store), loaded, durability, &options.fleet, &stop)?;
-                (epoch, Some(committer))
-            }
-            Err(error) if error.is_unwritable() => {
-                // If the store cannot be read either, the first error is the cause.
-                let Ok(contents) = directory.load_unwritable() else { return Err(error.into()) };
-                let reason = error.to_string();
-                tracing::error!(reason, "the store cannot be written: only reading requests are answered");
-                (read_only(contents, &reason, &options.fleet), None)
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let service = Arc::new(Service::at(epoch, options));
-        let (through, keeps) = (Box::new(through), Arc::clone(&service));
-        let keeping = Keeping { directory, through, service: keeps, durability, stop: Arc::clone(&stop) };
-        let thread = thread::Builder::new().name("store".into()).spawn(move || keeping.run(committer));
-        Ok((service, Self { stop, thread: thread.map_err(StartError::Thread)? }))
+        Self::start(Through { directory, through }, options, durability)
     }
 
     /// Commits what is left, and closes the store.
@@ -142,10 +158,35 @@ impl Stop {
     }
 }
 
+/// A directory with something between the service and its store.
+struct Through<T> {
+    directory: DataDir,
+    through: T,
+}
+
+impl<T: Fn(EmbeddedStore) -> Box<dyn Store> + Send + 'static> StateHome for Through<T> {
+    fn open_state(&self) -> Result<OpenedHome, StartError> {
+        let (store, loaded) = self.directory.open_for_service()?;
+        Ok(((self.through)(store), loaded))
+    }
+
+    fn open_state_again(&self) -> Result<OpenedHome, StartError> {
+        let (store, loaded) = self.directory.open_again()?;
+        Ok(((self.through)(store), loaded))
+    }
+
+    fn read_state(&self) -> Result<Contents, StartError> {
+        Ok(self.directory.load_unwritable()?)
+    }
+
+    fn longest_pause(&self) -> Duration {
+        self.directory.longest_pause()
+    }
+}
+
 /// An index whose changes go to the store from now on.
 fn begin(
-    store: Box<dyn Store>,
-    Loaded { contents: Contents { index, fleet }, encoder, .. }: Loaded,
+    (store, Loaded { contents: Contents { index, fleet }, encoder, .. }): OpenedHome,
     durability: DurabilityOptions,
     options: &FleetOptions,
     stop: &Stop,
@@ -160,6 +201,7 @@ fn begin(
         queue.go_stepwise();
     }
     let durability = Durability::new(queue, committer.progress(), durability.mode);
+    let durability = durability.while_held(committer.tenure());
     Ok((Epoch { index, fleet: Arc::new(fleet), access: Access::Durable(durability) }, committer))
 }
 
@@ -171,8 +213,7 @@ fn read_only(Contents { index, fleet }: Contents, reason: &str, options: &FleetO
 }
 
 struct Keeping {
-    directory: DataDir,
-    through: Box<dyn Fn(EmbeddedStore) -> Box<dyn Store> + Send>,
+    home: Box<dyn StateHome>,
     service: Arc<Service>,
     durability: DurabilityOptions,
     stop: Arc<Stop>,
@@ -208,7 +249,7 @@ impl Keeping {
 
     /// Opens the store again, as often as it takes; `None` when it is time to stop.
     fn begin_again(&self) -> Option<Committer> {
-        let (mut pause, longest) = PAUSE;
+        let (mut pause, longest) = (PAUSE, self.home.longest_pause());
         while !self.stop.pause(pause) {
             let outcome = catch_unwind(AssertUnwindSafe(|| self.try_again()));
             match outcome.unwrap_or_else(|_| Err("the store panicked".to_owned())) {
@@ -225,7 +266,7 @@ impl Keeping {
     }
 
     /// Answers reading requests from what is on disk, if that is not done already.
-    fn only_read(&self, reason: &str, load: impl FnOnce() -> Result<Contents, DataError>) {
+    fn only_read(&self, reason: &str, load: impl FnOnce() -> Result<Contents, StartError>) {
         if matches!(self.service.epoch().access, Access::ReadOnly(_)) {
             return;
         }
@@ -238,20 +279,19 @@ impl Keeping {
     }
 
     fn try_again(&self) -> Result<(Epoch, Committer), String> {
-        let (store, loaded) = self.directory.open_again().map_err(|error| {
+        let (store, loaded) = self.home.open_state_again().map_err(|error| {
             let reason = error.to_string();
             if error.is_unwritable() {
-                self.only_read(&reason, || self.directory.load_unwritable());
+                self.only_read(&reason, || self.home.read_state());
             }
             reason
         })?;
-        let store = (self.through)(store);
         if let Err(error) = probe(&*store) {
             let reason = error.to_string();
             self.only_read(&reason, || Ok(loaded.contents));
             return Err(reason);
         }
-        begin(store, loaded, self.durability, &self.service.options.fleet, &self.stop)
+        begin((store, loaded), self.durability, &self.service.options.fleet, &self.stop)
             .map_err(|error| error.to_string())
     }
 }

@@ -31,7 +31,7 @@
 //! | `auth/` | the identity of clients: `noauth2.rs`, and `keystone/`, which validates each token once |
 //! | `policy/` | permissions: the language of checks, policy files, the defaults |
 //! | `standard.rs` | adds the standard names to an index |
-//! | `keeper.rs`, `control.rs` | the state of a running service in its store, through failures of the store; the socket for commands to the service that uses a directory |
+//! | `keeper.rs`, `home.rs`, `control.rs` | the state of a running service in its store, through failures of the store; a directory or etcd as its place; the socket for commands to the service that uses a directory |
 //! | `grpc/` | the services of `berth.v1` on their own socket: identity and access table (`guard.rs`, `identity.rs`, `access.rs`, `tls.rs`), lines in the audit log (`audit/`), the path of a unary call (`call.rs`, `deadline.rs`), errors, fields and pages (`status.rs`, `field.rs`, `page.rs`), one directory per service, the stream of each agent (`agents.rs`) |
 //! | `fleet/` | the surroundings of the crate `fleet`: its owner, records, decisions, messages of agents (`docs/fleet.md`) |
 //! | `request/` | shared by REST and gRPC, which do not import each other: admission, waiting for durability, the query of allocation candidates, messages of the index's errors, allocation writes with retries |
@@ -73,6 +73,7 @@ mod fleet;
 mod gauges;
 mod grpc;
 mod health;
+mod home;
 mod http;
 mod in_flight;
 mod json;
@@ -105,6 +106,7 @@ pub use files::raise_file_limit;
 pub use fleet::{FleetOptions, FleetState, LiveLimits, StoredHost, StoredInstance};
 pub use grpc::{BindError, Grpc, InvalidTls, Tls};
 pub use health::{Health, HealthCheck};
+pub use home::{EtcdHome, OpenedHome, StateHome};
 pub use http::cors::Cors;
 pub use http::forwarded::{InvalidNetwork, TrustedProxies};
 pub use keeper::{Keeper, StartError};

@@ -8,10 +8,13 @@ use tokio::sync::watch;
 
 use crate::encoder::Encoder;
 use crate::queue::{CommitGroup, Queue};
-use crate::store::{CommitError, Store};
+use crate::store::{CommitError, Store, Tenure};
 
 /// The idle time after which the store completes work that commits deferred.
 const IDLE: Duration = Duration::from_millis(20);
+
+/// The time after which an idle store is asked again whether it still works.
+const STILL_IDLE: Duration = Duration::from_secs(1);
 
 /// How many operations are durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +47,12 @@ impl Committer {
         self.progress.subscribe()
     }
 
+    /// Whether this process may answer for the store ([`Store::tenure`]).
+    #[must_use]
+    pub fn tenure(&self) -> Option<Arc<dyn Tenure>> {
+        self.store.tenure()
+    }
+
     /// Commits until the queue is closed and empty, or the store fails. It waits for `delay` before
     /// each commit, so that more changes share it. `note` receives the number of records of each
     /// commit and its duration.
@@ -52,8 +61,10 @@ impl Committer {
     /// The store's errors. After an error, call [`Self::fail`]: no further changes are committed.
     pub fn run(&mut self, delay: Duration, note: impl Fn(usize, Duration)) -> Result<(), CommitError> {
         loop {
-            if !self.queue.has_changes_within(IDLE) {
+            let mut pause = IDLE;
+            while !self.queue.has_changes_within(pause) {
                 self.store.idle()?;
+                pause = STILL_IDLE;
             }
             let Some(group) = self.queue.wait(delay) else { return Ok(()) };
             #[expect(clippy::disallowed_methods, reason = "for the metrics only")]

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 
 use crate::committer::CommitProgress;
 use crate::queue::Queue;
+use crate::store::Tenure;
 
 /// The failures that an acknowledged change survives.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -41,6 +42,7 @@ pub struct Durability {
     queue: Arc<Queue>,
     progress: watch::Receiver<CommitProgress>,
     mode: DurabilityMode,
+    tenure: Option<Arc<dyn Tenure>>,
 }
 
 impl Durability {
@@ -51,7 +53,13 @@ impl Durability {
         progress: watch::Receiver<CommitProgress>,
         mode: DurabilityMode,
     ) -> Self {
-        Self { queue, progress, mode }
+        Self { queue, progress, mode, tenure: None }
+    }
+
+    /// Lets responses fail once another process may have written the store.
+    #[must_use]
+    pub fn while_held(self, tenure: Option<Arc<dyn Tenure>>) -> Self {
+        Self { tenure, ..self }
     }
 
     /// Waits until everything that is visible in the index now is durable, as the mode defines it.
@@ -83,6 +91,14 @@ impl Durability {
     }
 
     async fn wait(&self, needed: u64) -> Result<(), Arc<str>> {
+        self.wait_committed(needed).await?;
+        match &self.tenure {
+            Some(tenure) if !tenure.is_held() => Err("another process may be the writer now".into()),
+            _ => Ok(()),
+        }
+    }
+
+    async fn wait_committed(&self, needed: u64) -> Result<(), Arc<str>> {
         if let Some(verdict) = self.verdict(&self.progress.borrow(), needed) {
             return verdict;
         }

@@ -1,4 +1,4 @@
-//! Durable state: the index and the fleet's records in one local file.
+//! Durable state: the index and the fleet's records in one local file, or in etcd.
 //!
 //! Every change of the index passes through a [`Queue`] to a [`Committer`], which commits all
 //! queued changes as one batch of a [`Store`] (group commit). Responses wait for the commit
@@ -23,6 +23,7 @@
 //! | file | content |
 //! |---|---|
 //! | `store.rs`, `memory.rs`, `embedded.rs`, `feed.rs` | the `Store` trait; a store in memory and one on disk (redb); the latest commits for watchers |
+//! | `etcd/` | a store in etcd, for several processes |
 //! | `queue.rs`, `encoder.rs`, `committer.rs`, `durability.rs` | queued changes; changes as records; group commits; responses that wait for commits |
 //! | `record.rs`, `message.rs`, `migrations.rs`, `load.rs`, `fill.rs` | keys and messages of the format, migrations between formats, a store as an index and an index as a store |
 //! | `follower.rs` | a state that is kept by the commits of a store alone |
@@ -56,6 +57,7 @@ mod digest;
 mod durability;
 mod embedded;
 mod encoder;
+mod etcd;
 mod feed;
 mod fill;
 mod fit;
@@ -85,6 +87,7 @@ pub use digest::{Digest, Summary};
 pub use durability::{Durability, DurabilityMode, DurabilityOptions};
 pub use embedded::{EmbeddedStore, OpenError};
 pub use encoder::Encoder;
+pub use etcd::{EtcdReader, EtcdStore, EtcdStoreError, EtcdStoreOptions};
 pub use feed::Feed;
 pub use fill::{fill, probe};
 pub use fleet_records::{FleetRecords, InvalidFleetRecord};
@@ -94,5 +97,5 @@ pub use memory::MemoryStore;
 pub use queue::{CommitGroup, Queue};
 pub use salvage::Damage;
 pub use state_file::{StateFileError, StateReader, Written, write_state};
-pub use store::{Changes, CommitError, Committed, Compacted, LoadError, Revision, Store, StoreEntry};
+pub use store::{Changes, CommitError, Committed, Compacted, LoadError, Revision, Store, StoreEntry, Tenure};
 pub use upkeep::{Inspection, Repair};

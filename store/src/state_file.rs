@@ -228,7 +228,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     })
 }
 
-fn unhex(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
     let digits = text.chars().map(|digit| digit.to_digit(16)?.try_into().ok());
     let digits: Vec<u8> = digits.collect::<Option<_>>()?;
     let bytes = digits.chunks(2).map(|pair| <[u8; 2]>::try_from(pair).ok());

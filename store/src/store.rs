@@ -89,12 +89,18 @@ pub trait Store: Send + Sync {
     /// The store fails.
     fn commit(&self, changes: Changes) -> Result<Revision, CommitError>;
 
-    /// Completes work that commits deferred. The committer calls it when no change awaits a commit.
+    /// Completes work that commits deferred. The committer calls it when no change awaits a commit,
+    /// and again every second until there is one.
     ///
     /// # Errors
-    /// The store fails.
+    /// The store fails, or another process writes it now.
     fn idle(&self) -> Result<(), CommitError> {
         Ok(())
+    }
+
+    /// Whether this process may answer for the store; `None` if no other process can write it.
+    fn tenure(&self) -> Option<Arc<dyn Tenure>> {
+        None
     }
 
     /// Subscribes to every commit after the revision, in order. The receiver is closed when it lags
@@ -103,6 +109,13 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// The store no longer keeps all commits after the revision; the caller must load everything.
     fn watch(&self, after: Revision) -> Result<Receiver<Committed>, Compacted>;
+}
+
+/// The time in which no other process can have written the store.
+pub trait Tenure: Send + Sync {
+    /// Whether it lasts still. A response to a read that is asked after the read reports the latest
+    /// state.
+    fn is_held(&self) -> bool;
 }
 
 fn hex(key: &[u8]) -> String {

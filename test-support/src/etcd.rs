@@ -8,6 +8,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::port::free_ports;
 use crate::skip::skip;
@@ -46,7 +47,8 @@ pub fn programs() -> Vec<PathBuf> {
 }
 
 impl EtcdCluster {
-    /// Starts a cluster of `count` members, with more options for each.
+    /// Starts a cluster of `count` members, with more options for each, and waits until all accept
+    /// clients.
     pub fn start(program: &Path, count: usize, options: &[&str]) -> Self {
         let ports = (0..count).map(|_| free_ports::<2>());
         let members = ports.map(|[client, peer]| Member { client, peer, process: None }).collect();
@@ -54,6 +56,7 @@ impl EtcdCluster {
         let directory = tempfile::tempdir().expect("a directory");
         let mut cluster = Self { directory, program: program.to_owned(), options, members };
         (0..count).for_each(|member| cluster.start_member(member));
+        (0..count).for_each(|member| cluster.wait_for(member));
         cluster
     }
 
@@ -83,6 +86,15 @@ impl EtcdCluster {
             .spawn()
             .expect("etcd starts");
         self.members[number].process = Some(process);
+    }
+
+    /// Waits until a member accepts clients, which it does once it has a leader.
+    fn wait_for(&self, number: usize) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while TcpStream::connect(("127.0.0.1", self.members[number].client)).is_err() {
+            assert!(Instant::now() < deadline, "etcd does not start: {}", self.logged(number));
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     fn log(&self, number: usize) -> PathBuf {

@@ -31,7 +31,7 @@ pub(super) enum Kind {
 impl Setting {
     /// Whether it is about `berth serve`, and unknown to Nova.
     pub(super) fn is_own(&self) -> bool {
-        matches!(self.group, SERVE | CANDIDATES | LIMITS | TLS | KEYSTONE | NOVA_SHADOW)
+        matches!(self.group, SERVE | CANDIDATES | LIMITS | TLS | KEYSTONE | ETCD | NOVA_SHADOW)
     }
 
     /// The table of Berth's file that it stands in.
@@ -63,6 +63,7 @@ const CANDIDATES: &str = "serve.candidates";
 const LIMITS: &str = "serve.limits";
 const TLS: &str = "serve.tls";
 const KEYSTONE: &str = "serve.keystone";
+const ETCD: &str = "serve.etcd";
 const NOVA_SHADOW: &str = "serve.nova_shadow";
 
 /// All of them, in the order of the documentation.
@@ -81,6 +82,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting(SERVE, "cors_origins", Kind::List, "", "origins whose pages may call the API, such as `https://dashboard.example.com`", &[]),
     setting(SERVE, "trusted_proxies", Kind::List, "addresses, networks", "proxies whose `X-Forwarded-For` says from which address a request comes, such as `192.0.2.10` or `10.0.0.0/8`: new tokens from one address wait for each other, and without this setting all clients of a proxy have one address", &[]),
     setting(SERVE, "data", Kind::Text, "directory", "the data directory; `none` to keep the state in memory only; if unset, `$XDG_STATE_HOME/berth` or `~/.local/state/berth`", &[]),
+    setting(SERVE, "store", Kind::Text, "", "the state in etcd instead of a data directory: `etcd://HOST:PORT,…/PREFIX`, or `etcds://` with TLS; several services may name the same one; [scale-out.md](scale-out.md)", &[]),
     setting(SERVE, "durability", Kind::Text, "", "whether a response waits for the disk: with `strict`, it is sent when its changes are on disk, and no crash reverts them; with `relaxed`, it is sent at once, and a crash may revert the last changes, at most 10,000", &[]),
     setting(SERVE, "commit_delay", Kind::Integer, "microseconds", "that a commit waits for more changes to share its fsync; while one commit is written, the changes of the next gather anyway", &[]),
     setting(SERVE, "lifetimes", Kind::Text, "file", "CSV of how long instances live, with the columns `flavor`, `project` or both and `lifetime_s` or `p50_s`, for `LifetimeWeigher`; [packing.md](packing.md)", &[]),
@@ -125,6 +127,12 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting(KEYSTONE, "token_cache_time", Kind::Integer, "seconds", "that a validated token is cached, and so the longest that a revoked one is accepted; at least 1", &[]),
     setting(KEYSTONE, "token_cache_entries", Kind::Integer, "tokens", "that are cached; at least 1", &[]),
     setting(KEYSTONE, "timeout", Kind::Integer, "seconds", "that Keystone may take for an answer; at least 1", &[]),
+    setting(ETCD, "ca_file", Kind::Text, "file", "certificates of the authorities of etcd's members, in PEM; needed with `etcds://`", &[]),
+    setting(ETCD, "certificate", Kind::Text, "file", "the client certificate for etcd, in PEM; needs `key` beside it", &[]),
+    setting(ETCD, "key", Kind::Text, "file", "the key of that certificate, in PEM", &[]),
+    setting(ETCD, "user", Kind::Text, "", "the user of etcd, where its authentication is enabled; needs `password_file` beside it", &[]),
+    setting(ETCD, "password_file", Kind::Text, "file", "where the user's password stands", &[]),
+    setting(ETCD, "compact", Kind::Flag, "", "whether the service compacts etcd's history, which is that of all keys of the cluster; `false` where something else does", &[]),
     setting(NOVA_SHADOW, "conf", Kind::Text, "file", "the `nova.conf` of the nova-scheduler that decides while Berth only compares (shadow mode); its `transport_url` has a virtual host of its own; [replace-nova-scheduler.md](replace-nova-scheduler.md#shadow-mode)", &[]),
     setting(NOVA_SHADOW, "timeout", Kind::Integer, "seconds", "that nova-scheduler may take to answer; at least 1", &[]),
     setting(NOVA_SHADOW, "unanswered", Kind::Text, "", "what happens to a request that nova-scheduler does not answer: with `fail`, the caller receives `MessagingTimeout`; with `decide`, Berth decides and claims", &[]),

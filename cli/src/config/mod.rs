@@ -31,7 +31,7 @@ use nova_conf::NovaConf;
 
 pub(crate) use layers::Settings;
 pub(crate) use nova_service::nova_settings;
-pub(crate) use serve::{AuthChoice, KeystoneTable, LogFormat, ServeSettings, TlsTable};
+pub(crate) use serve::{AuthChoice, EtcdTable, KeystoneTable, LogFormat, ServeSettings, TlsTable};
 
 /// Check, show or import the configuration
 #[derive(Args)]

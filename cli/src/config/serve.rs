@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use berth_etcd::EtcdLocation;
 use berth_nova_scheduler::WhenUnanswered;
 use berth_placement::candidates::Strategy;
 use berth_process::log::LogFilter;
@@ -32,6 +33,7 @@ pub(crate) struct ServeSettings {
     pub(crate) cors_origins: Vec<String>,
     pub(crate) trusted_proxies: Vec<String>,
     pub(crate) data: Option<PathBuf>,
+    pub(crate) store: Option<String>,
     pub(crate) durability: DurabilityChoice,
     pub(crate) commit_delay: u64,
     pub(crate) lifetimes: Option<PathBuf>,
@@ -42,6 +44,7 @@ pub(crate) struct ServeSettings {
     pub(crate) limits: LimitsTable,
     pub(crate) tls: TlsTable,
     pub(crate) keystone: KeystoneTable,
+    pub(crate) etcd: EtcdTable,
     pub(crate) nova_conf: Option<PathBuf>,
     pub(crate) nova_cell_timeout: u64,
     pub(crate) placement_url: Option<String>,
@@ -126,6 +129,18 @@ pub(crate) struct KeystoneTable {
     pub(crate) timeout: u64,
 }
 
+/// How etcd is reached, and used.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct EtcdTable {
+    pub(crate) ca_file: Option<PathBuf>,
+    pub(crate) certificate: Option<PathBuf>,
+    pub(crate) key: Option<PathBuf>,
+    pub(crate) user: Option<String>,
+    pub(crate) password_file: Option<PathBuf>,
+    pub(crate) compact: bool,
+}
+
 /// How requests are passed on to nova-scheduler in shadow mode.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -170,6 +185,7 @@ impl Default for ServeSettings {
             cors_origins: Vec::new(),
             trusted_proxies: Vec::new(),
             data: None,
+            store: None,
             durability: DurabilityChoice::Strict,
             commit_delay: 0,
             lifetimes: None,
@@ -180,6 +196,7 @@ impl Default for ServeSettings {
             limits: LimitsTable::default(),
             tls: TlsTable::default(),
             keystone: KeystoneTable::default(),
+            etcd: EtcdTable::default(),
             nova_conf: None,
             nova_cell_timeout: 10,
             placement_url: None,
@@ -197,6 +214,13 @@ impl Default for NovaShadowTable {
             records: None,
             records_bytes: 128 << 20,
         }
+    }
+}
+
+impl Default for EtcdTable {
+    fn default() -> Self {
+        let (ca_file, certificate, key, user, password_file) = Default::default();
+        Self { ca_file, certificate, key, user, password_file, compact: true }
     }
 }
 
@@ -242,6 +266,9 @@ impl ServeSettings {
         if self.data.as_ref().is_some_and(|data| data.as_os_str().is_empty()) {
             return Err("is empty; name a directory, or `none`".to_owned());
         }
+        if let Some(store) = &self.store {
+            store.parse::<EtcdLocation>().map_err(|invalid| invalid.to_string())?;
+        }
         let bases = [
             &self.public_url,
             &self.placement_url,
@@ -268,6 +295,10 @@ impl ServeSettings {
 
     /// Settings that cannot be together: the one to change, and why.
     pub(super) fn conflict(&self) -> Option<(&'static str, String)> {
+        if self.store.is_some() && self.data.is_some() {
+            let problem = "the state is in etcd or in the directory serve.data, not in both; unset one";
+            return Some(("serve.store", problem.to_owned()));
+        }
         (self.is_open() && !self.dangerous_anybody_is_administrator).then(|| {
             let problem = format!(
                 "{} is not a loopback address, and with serve.auth = \"noauth2\" everybody who reaches it is an administrator if they \

@@ -20,6 +20,7 @@ const LEAST: u64 = 1 << 30;
 pub(super) fn checks(settings: &ServeSettings) -> Vec<Check> {
     let directory = match serve::directory(settings) {
         Ok(Some(directory)) => directory,
+        Ok(None) if settings.store.is_some() => return Vec::new(), // the disks are etcd's
         Ok(None) => {
             return vec![Check::warning(OWNERS, "serve.data is none: the state ends with the process")];
         }

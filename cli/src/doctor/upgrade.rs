@@ -9,7 +9,7 @@ use anyhow::{Context, Result, anyhow};
 use berth_api::v1::Host;
 use berth_placement::Index;
 use berth_server::{Contents, DataDir, StateReader, backup_online};
-use berth_store::DataError;
+use berth_store::{DataError, EtcdReader, EtcdStoreOptions};
 use clap::{Args, Subcommand};
 
 use super::{Check, configuration, report};
@@ -17,7 +17,7 @@ use crate::config::{ServeSettings, Sources};
 use crate::document::DocumentOptions;
 use crate::operator::connection::Connection;
 use crate::operator::{ask, host};
-use crate::{BUILD, Ending, serve};
+use crate::{BUILD, Ending, etcd, serve};
 
 /// Check whether this version can take over from the one that runs
 #[derive(Args)]
@@ -59,12 +59,15 @@ impl Upgrade {
 /// Whether this version reads the state.
 fn state(settings: &ServeSettings) -> Check {
     const NAME: &str = "state";
-    let directory = match serve::directory(settings) {
-        Ok(Some(directory)) => directory,
-        Ok(None) => return Check::warning(NAME, "serve.data is none: the state ends with the process"),
-        Err(error) => return Check::failed(NAME, format!("{error:#}")),
+    let summary = match (serve::directory(settings), etcd::store(settings)) {
+        (Ok(Some(directory)), Ok(_)) => read(&directory),
+        (Ok(None), Ok(Some(options))) => of_etcd(&options),
+        (Ok(None), Ok(None)) => {
+            return Check::warning(NAME, "serve.data is none: the state ends with the process");
+        }
+        (Err(error), _) | (_, Err(error)) => Err(error),
     };
-    match read(&directory) {
+    match summary {
         Ok(summary) => {
             Check::ok(NAME, format!("this version reads it: {summary}; make a backup before the upgrade"))
         }
@@ -79,8 +82,17 @@ fn read(directory: &Path) -> Result<String> {
         Err(DataError::InUse { .. }) => of_service(directory)?,
         Err(error) => return Err(error.into()),
     };
+    Ok(summary(&contents))
+}
+
+fn of_etcd(options: &EtcdStoreOptions) -> Result<String> {
+    let contents: Option<Contents> = EtcdReader::open(options)?.contents()?;
+    Ok(summary(&contents.with_context(|| format!("{}: there is no state", options.prefix))?))
+}
+
+fn summary(contents: &Contents) -> String {
     let (summary, _) = contents.digest();
-    Ok(format!("{} providers, {} records of the fleet", summary.providers, summary.fleet_records))
+    format!("{} providers, {} records of the fleet", summary.providers, summary.fleet_records)
 }
 
 /// The state of the service that uses the directory, as a backup has it.

@@ -10,11 +10,11 @@ use berth_placement::Index;
 use berth_server::{Contents, DataDir, StateReader, backup_online};
 use berth_store::{DataError, Digest, Summary};
 
-use super::upkeep::time;
+use super::place::{Place, load};
 use crate::{Ending, output};
 
-pub(super) fn dump(directory: &Path, file: Option<&Path>) -> Result<Ending> {
-    let contents = load(&DataDir::open_to_read(directory)?)?;
+pub(super) fn dump(state: &Place, file: Option<&Path>) -> Result<Ending> {
+    let contents = state.load()?;
     match file {
         Some(file) => {
             output::print(&output::counts(&write_whole(file, |out| write_contents(out, &contents))?))?;
@@ -27,23 +27,33 @@ pub(super) fn dump(directory: &Path, file: Option<&Path>) -> Result<Ending> {
     Ok(Ending::Complete)
 }
 
-pub(super) fn backup(directory: &Path, file: &Path) -> Result<Ending> {
-    let digest = match DataDir::open_to_read(directory) {
-        Ok(data) => {
-            let contents = load(&data)?;
-            drop(data); // a service may start meanwhile
+pub(super) fn backup(state: &Place, file: &Path) -> Result<Ending> {
+    let digest = match state {
+        Place::Directory(directory) => backup_directory(directory, file)?,
+        Place::Etcd(_) => {
+            let contents = state.load()?;
             write_whole(file, |out| write_contents(out, &contents))?
         }
-        Err(DataError::InUse { .. }) => write_whole(file, |out| {
-            backup_online(directory, out).context("the process that uses this directory cannot be reached")
-        })?,
-        Err(error) => return Err(error.into()),
     };
     output::print(&output::counts(&digest))?;
     Ok(Ending::Complete)
 }
 
-pub(super) fn restore(file: &Path, directory: &Path, replace: bool) -> Result<Ending> {
+fn backup_directory(directory: &Path, file: &Path) -> Result<(Summary, String)> {
+    match DataDir::open_to_read(directory) {
+        Ok(data) => {
+            let contents = load(&data)?;
+            drop(data); // a service may start meanwhile
+            write_whole(file, |out| write_contents(out, &contents))
+        }
+        Err(DataError::InUse { .. }) => write_whole(file, |out| {
+            backup_online(directory, out).context("the process that uses this directory cannot be reached")
+        }),
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(super) fn restore(file: &Path, state: &Place, replace: bool) -> Result<Ending> {
     let named = || file.display().to_string();
     let input = BufReader::with_capacity(1 << 20, File::open(file).with_context(named)?);
     let mut expected = Digest::default();
@@ -60,25 +70,9 @@ pub(super) fn restore(file: &Path, directory: &Path, replace: bool) -> Result<En
     if contents.digest() != expected {
         bail!("{}: the index is not what the file says", file.display());
     }
-    let data = DataDir::open(directory)?;
-    if !replace && data.has_state()? {
-        bail!("{}: there is a state already; --replace puts this one in its place", directory.display());
-    }
-    let aside = data.replace(&contents, &time()?)?;
-    output::print(&(output::counts(&expected) + &output::put_aside(aside.as_deref())))?;
+    let aside = state.create(&contents, replace)?;
+    output::print(&(output::counts(&expected) + &aside))?;
     Ok(Ending::Complete)
-}
-
-fn load(data: &DataDir) -> Result<Contents> {
-    let contents = data.load().map_err(|error| {
-        let advice = error.is_damage().then(|| super::advice(data.path()));
-        let error = anyhow::Error::from(error);
-        match advice {
-            Some(advice) => anyhow::anyhow!("{error}\n{advice}"),
-            None => error,
-        }
-    })?;
-    contents.with_context(|| format!("{}: there is no state", data.path().display()))
 }
 
 fn write_contents(out: &mut impl Write, contents: &Contents) -> Result<()> {

@@ -1,9 +1,13 @@
-//! `berth store`: maintenance of the data directory of `berth serve`.
+//! `berth store`: maintenance of the state of `berth serve`, in its data directory or in etcd.
 
 mod backup;
+mod copy;
+mod place;
 mod upkeep;
 
 pub(crate) use upkeep::time;
+
+use place::Place;
 
 use std::path::PathBuf;
 
@@ -11,13 +15,17 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 
 use crate::Ending;
+use crate::config::{EtcdTable, Sources};
 
-/// Verify, back up, restore and repair the data directory of a service
+/// Verify, back up, restore, copy and repair the state of a service
 #[derive(Args)]
 #[command(after_help = "\
-Only `backup` works while a service has the directory. Exit codes: 0 done (verify: whole), 1 failed (verify: damaged).
-See docs/durability.md.")]
+STATE is a data directory (berth serve --data), or etcd://HOST:PORT,…/PREFIX (berth serve --store), which is reached with
+the settings below [serve.etcd]. While a service has a directory, only `backup` works on it; on etcd, all that only reads
+does. Exit codes: 0 done (verify: whole), 1 failed (verify: damaged). See docs/durability.md.")]
 pub(crate) struct Store {
+    #[command(flatten)]
+    sources: Sources,
     #[command(subcommand)]
     action: Action,
 }
@@ -26,13 +34,15 @@ pub(crate) struct Store {
 enum Action {
     /// Verify all checksums and the consistency of the records; print counts and the digest
     Verify {
-        /// The data directory (berth serve --data)
-        dir: PathBuf,
+        /// The state
+        #[arg(value_name = "STATE")]
+        state: String,
     },
     /// Write the state as a state file: text, one line per record
     Dump {
-        /// The data directory (berth serve --data)
-        dir: PathBuf,
+        /// The state
+        #[arg(value_name = "STATE")]
+        state: String,
         /// The file to write [default: standard output]
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
@@ -52,8 +62,9 @@ enum Action {
     },
     /// Write a consistent snapshot of the state to a file, also while the service runs
     Backup {
-        /// The data directory (berth serve --data)
-        dir: PathBuf,
+        /// The state
+        #[arg(value_name = "STATE")]
+        state: String,
         /// The state file; an existing one is replaced when the new one is complete
         file: PathBuf,
     },
@@ -61,9 +72,22 @@ enum Action {
     Restore {
         /// A state file
         file: PathBuf,
-        /// The data directory (berth serve --data)
-        dir: PathBuf,
-        /// Replace an existing store, which is kept beside the new one
+        /// The state to create
+        #[arg(value_name = "STATE")]
+        state: String,
+        /// Replace the store of a data directory, which is kept beside the new one
+        #[arg(long)]
+        replace: bool,
+    },
+    /// Copy a state from a data directory to etcd, or back, and compare both by their digests
+    Copy {
+        /// The state to read; no service writes it meanwhile
+        #[arg(value_name = "FROM")]
+        from: String,
+        /// The state to create
+        #[arg(value_name = "TO")]
+        to: String,
+        /// Replace the store of a data directory, which is kept beside the new one
         #[arg(long)]
         replace: bool,
     },
@@ -71,13 +95,16 @@ enum Action {
 
 impl Store {
     pub(crate) fn run(self) -> Result<Ending> {
+        let etcd = || -> Result<EtcdTable> { Ok(self.sources.clone().settings(Vec::new())?.serve.etcd) };
+        let place = |state: &str| Place::parse(state, &etcd);
         match self.action {
-            Action::Verify { dir } => upkeep::verify(&dir),
-            Action::Dump { dir, output } => backup::dump(&dir, output.as_deref()),
+            Action::Verify { state } => upkeep::verify(&place(&state)?),
+            Action::Dump { state, output } => backup::dump(&place(&state)?, output.as_deref()),
             Action::Repair { dir, write } => upkeep::repair(&dir, write),
             Action::Compact { dir } => upkeep::compact(&dir),
-            Action::Backup { dir, file } => backup::backup(&dir, &file),
-            Action::Restore { file, dir, replace } => backup::restore(&file, &dir, replace),
+            Action::Backup { state, file } => backup::backup(&place(&state)?, &file),
+            Action::Restore { file, state, replace } => backup::restore(&file, &place(&state)?, replace),
+            Action::Copy { from, to, replace } => copy::copy(&place(&from)?, &place(&to)?, replace),
         }
     }
 }

@@ -4,14 +4,32 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Result, anyhow, bail};
-use berth_server::DataDir;
-use berth_store::{Damage, DataError, Inspection};
+use anyhow::{Context, Result, anyhow, bail};
+use berth_server::{DataDir, FleetState};
+use berth_store::{Damage, DataError, EtcdReader, EtcdStoreOptions, Inspection, Loaded};
 
 use super::advice;
+use super::place::Place;
 use crate::{Ending, output};
 
-pub(super) fn verify(directory: &Path) -> Result<Ending> {
+pub(super) fn verify(state: &Place) -> Result<Ending> {
+    match state {
+        Place::Directory(directory) => verify_directory(directory),
+        Place::Etcd(options) => verify_etcd(options),
+    }
+}
+
+fn verify_etcd(options: &EtcdStoreOptions) -> Result<Ending> {
+    let loaded: Option<Loaded<FleetState>> = EtcdReader::open(options)?.loaded()?;
+    let Loaded { contents, revision, .. } =
+        loaded.with_context(|| format!("{}: there is no state below this prefix", options.prefix))?;
+    let (summary, digest) = contents.digest();
+    let revision = format!("{:20} {:>10}\n", "revision", revision.0);
+    output::print(&format!("{revision}{summary}digest               {digest}\nThe store is whole.\n"))?;
+    Ok(Ending::Complete)
+}
+
+fn verify_directory(directory: &Path) -> Result<Ending> {
     quietly();
     let data = DataDir::open_to_read(directory)?;
     let inspection = match data.inspect() {

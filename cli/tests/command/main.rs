@@ -9,6 +9,7 @@ mod config;
 mod doctor;
 mod environment;
 mod errors;
+mod etcd;
 mod explain;
 mod fleet;
 mod health;

@@ -26,7 +26,7 @@ fn directory(providers: usize) -> TempDir {
     directory
 }
 
-fn digest(text: &str) -> &str {
+pub(super) fn digest(text: &str) -> &str {
     text.lines().find_map(|line| line.strip_prefix("digest ")).expect("a digest").trim()
 }
 
@@ -61,7 +61,7 @@ fn what_was_backed_up_is_restored() {
 
 /// A state with a fleet: a host, an aggregate, a flavor, a server group and its member, a quota and
 /// an instance.
-const WITH_FLEET: &[u8] = include_bytes!("../../../server/tests/state/version-2.jsonl");
+pub(super) const WITH_FLEET: &[u8] = include_bytes!("../../../server/tests/state/version-2.jsonl");
 
 #[test]
 fn a_fleet_is_backed_up_and_restored() {

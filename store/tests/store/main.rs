@@ -1,5 +1,6 @@
 //! Every store does what the trait promises.
 
+mod in_etcd;
 mod suite;
 
 use std::cell::Cell;
