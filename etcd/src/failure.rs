@@ -63,6 +63,12 @@ impl Failure {
                 Self::Final(EtcdError::NoSpace)
             }
             Code::ResourceExhausted if message.contains("too many requests") => Self::Rejected(words(status)),
+            // A connection that the member closed is reported with this code as well.
+            Code::ResourceExhausted
+                if !message.starts_with("etcdserver") && !message.contains("larger than max") =>
+            {
+                Self::Lost(words(status))
+            }
             Code::OutOfRange if message.contains("compacted") => Self::Final(EtcdError::Compacted),
             Code::Unauthenticated => Self::Token(words(status)),
             Code::InvalidArgument if message.contains("revision of auth store is old") => {
@@ -121,6 +127,10 @@ mod tests {
         assert!(matches!(unavailable("etcdserver: leader changed"), Failure::Lost(_)));
         let full = of(Code::ResourceExhausted, "etcdserver: mvcc: database space exceeded");
         assert_eq!(full, Failure::Final(EtcdError::NoSpace));
+        let calm = of(Code::ResourceExhausted, "h2 protocol error: http2 error");
+        assert!(matches!(calm, Failure::Lost(_)), "the connection was closed: {calm:?}");
+        let large = of(Code::ResourceExhausted, "grpc: received message larger than max (3 vs. 2)");
+        assert!(matches!(large, Failure::Final(EtcdError::Refused(_))));
         let compacted = "etcdserver: mvcc: required revision has been compacted";
         assert_eq!(of(Code::OutOfRange, compacted), Failure::Final(EtcdError::Compacted));
         let future = of(Code::OutOfRange, "etcdserver: mvcc: required revision is a future revision");

@@ -41,15 +41,20 @@ impl EtcdClient {
     pub async fn statuses(&self) -> Vec<(String, Result<MemberStatus, EtcdError>)> {
         let mut statuses = Vec::new();
         for member in 0..self.members().len() {
-            let status = self.call_member(member, |connection| {
-                let request = connection.request(StatusRequest {});
-                async move { MaintenanceClient::new(connection.channel).status(request).await }
-            });
             let address = self.members().address(member).to_owned();
-            let status = status.await.and_then(|status| member_status(&address, &status));
+            let status = self.status_of(member).await;
+            let status = status.and_then(|status| member_status(&address, &status));
             statuses.push((address, status));
         }
         statuses
+    }
+
+    pub(crate) async fn status_of(&self, member: usize) -> Result<StatusResponse, EtcdError> {
+        let status = self.call_member(member, |connection| {
+            let request = connection.request(StatusRequest {});
+            async move { MaintenanceClient::new(connection.channel).status(request).await }
+        });
+        status.await
     }
 
     /// The alarms of all members.

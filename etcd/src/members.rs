@@ -12,9 +12,9 @@ use crate::options::{EtcdOptions, EtcdTls};
 /// How long a member is left out after a failure: at first, and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
-/// How long a connection may be silent before the client asks whether it still works, and how long
-/// the member has for its answer.
-const SILENCE: Duration = Duration::from_secs(1);
+/// How long a connection with a call may be silent before the client asks whether it still works.
+/// A member closes connections that ask more often than every 5 s, or without a call.
+const SILENCE: Duration = Duration::from_secs(6);
 
 /// The members, in the order of the options.
 pub(crate) struct Members {
@@ -124,8 +124,7 @@ impl Member {
             .connect_timeout(options.attempt_timeout)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(SILENCE)
-            .keep_alive_timeout(SILENCE)
-            .keep_alive_while_idle(true);
+            .keep_alive_timeout(options.attempt_timeout);
         let endpoint = match &options.tls {
             Some(tls) => endpoint.tls_config(tls_config(tls)).map_err(invalid)?,
             None => endpoint,

@@ -1,8 +1,10 @@
 //! Changes of a range, in order.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
@@ -15,6 +17,9 @@ use crate::proto::{Event, WatchCreateRequest, WatchRequest, WatchResponse, watch
 
 /// The largest response; a member sends larger ones in parts.
 const LARGEST_RESPONSE: usize = 64 << 20;
+
+/// How long a watch may be silent before the client asks whether the member still answers.
+const SILENCE: Duration = Duration::from_secs(1);
 
 /// A change of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +81,8 @@ pub struct KeyWatch {
 struct Open {
     member: usize,
     responses: Streaming<WatchResponse>,
+    /// When the member answered last.
+    answered_at: Instant,
     /// The stream ends with its requests.
     _requests: mpsc::Sender<WatchRequest>,
 }
@@ -85,6 +92,18 @@ impl EtcdClient {
     #[must_use]
     pub fn watch(&self, range: KeyRange, from: i64) -> KeyWatch {
         KeyWatch { client: self.clone(), range, next: from, open: None, parts: Vec::new() }
+    }
+
+    /// Returns when a member that is asked from `at` on, again and again, does not answer.
+    async fn failed_to_answer(&self, member: usize, at: Instant) {
+        sleep_until(at).await;
+        loop {
+            match self.status_of(member).await {
+                Err(EtcdError::Unknown(_) | EtcdError::Unavailable(_)) => return,
+                // A refusal is an answer.
+                Ok(_) | Err(_) => sleep(SILENCE).await,
+            }
+        }
     }
 }
 
@@ -101,8 +120,16 @@ impl KeyWatch {
                 continue;
             }
             let open = self.open.as_mut().expect("it was opened above");
-            match open.responses.message().await {
+            let message = tokio::select! {
+                message = open.responses.message() => message,
+                () = self.client.failed_to_answer(open.member, open.answered_at + SILENCE) => {
+                    self.leave("the member does not answer");
+                    continue;
+                }
+            };
+            match message {
                 Ok(Some(response)) => {
+                    open.answered_at = Instant::now();
                     let events = self.enter(response)?;
                     if !events.is_empty() {
                         return Ok(events);
@@ -172,7 +199,8 @@ impl KeyWatch {
         let mut client = WatchClient::new(connection.channel).max_decoding_message_size(LARGEST_RESPONSE);
         let responses = client.watch(request).await.map_err(|status| Failure::of(&status))?;
         self.client.members().note_success(member);
-        Ok(Open { member, responses: responses.into_inner(), _requests: requests })
+        let (responses, answered_at) = (responses.into_inner(), Instant::now());
+        Ok(Open { member, responses, answered_at, _requests: requests })
     }
 
     /// The new events of a response; none until its last part has arrived.

@@ -81,7 +81,7 @@ fn a_reader_follows_through_failures() {
         let mut commit = || {
             revision.0 += 1;
             // Every third batch has several parts.
-            let size = if revision.0 % 3 == 0 { 700_000 } else { 10 };
+            let size = if revision.0.is_multiple_of(3) { 700_000 } else { 10 };
             let value = |key: u8| vec![key ^ revision.0.to_le_bytes()[0]; size];
             let changes: Changes = (0..3).map(|key| (vec![key], Some(value(key)))).collect();
             assert_eq!(store.commit(changes.clone()).unwrap(), revision);
