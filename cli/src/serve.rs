@@ -184,7 +184,7 @@ struct Inputs {
     lifetimes: Arc<LifetimeFile>,
     /// The data directory; none if the state is in etcd or stays in memory.
     data: Option<PathBuf>,
-    /// The state in etcd, if it is there.
+    /// The state in etcd.
     etcd: Option<EtcdStoreOptions>,
 }
 

@@ -79,8 +79,8 @@ impl Keeper {
     /// A service over the state of a directory or of etcd.
     ///
     /// # Errors
-    /// A state that cannot be read, was lost, or cannot be written for another reason than a lack of
-    /// space.
+    /// A state that cannot be read, was lost, or cannot be written for another reason than a lack
+    /// of space.
     pub fn start(
         home: impl StateHome,
         options: ServiceOptions,

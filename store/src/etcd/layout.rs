@@ -37,7 +37,7 @@ pub(super) struct WriterRecord {
     /// A name for operators.
     #[prost(string, tag = "1")]
     pub(super) name: String,
-    /// The lease of the key: it tells two attempts of one process apart.
+    /// The lease of the key: it distinguishes two attempts of one process.
     #[prost(int64, tag = "2")]
     pub(super) lease: i64,
 }

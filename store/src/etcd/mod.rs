@@ -10,10 +10,10 @@
 //! | `read.rs`, `reader.rs` | a whole state as of one revision; a process that only reads and follows |
 //! | `writer.rs` | becoming the writer; appending a batch |
 //! | `fold.rs` | moving batches from the log to the runs |
-//! | `folder.rs` | when that is done |
+//! | `fold_task.rs` | when that is done |
 
 mod fold;
-mod folder;
+mod fold_task;
 mod layout;
 mod read;
 mod reader;
@@ -44,7 +44,7 @@ use crate::store::{
     Changes, CommitError, Committed, Compacted, LoadError, Revision, Store, StoreEntry, Tenure,
 };
 
-use folder::Folder;
+use fold_task::FoldTask;
 use layout::Layout;
 use read::LogTail;
 use writer::{Writer, become_writer};
@@ -62,8 +62,8 @@ pub struct EtcdStoreOptions {
     pub lease: Duration,
     /// How long to wait while another process is the writer; `None` for as long as it takes.
     pub patience: Option<Duration>,
-    /// The size of the log in bytes from which on it is folded into the runs, if it is also as large
-    /// as these.
+    /// The size of the log in bytes from which on it is folded into the runs, if it is also as
+    /// large as these.
     pub fold_bytes: u64,
     /// The size of a run in bytes.
     pub run_bytes: usize,
@@ -169,7 +169,7 @@ pub struct EtcdStore {
     layout: Layout,
     writer: Arc<Writer>,
     lease: Option<EtcdLease>,
-    folder: Folder,
+    fold_task: FoldTask,
     /// Locked during a commit, so that commits are published in order.
     commits: Mutex<Commits>,
     /// `None` while the store is dropped.
@@ -210,13 +210,13 @@ impl EtcdStore {
             Ok::<_, EtcdStoreError>((client, layout, Arc::new(writer), lease, tail))
         });
         let (client, layout, writer, lease, LogTail { head, bytes, .. }) = opened?;
-        let folder = Folder::start(runtime.handle(), &client, &layout, &writer, options, bytes);
+        let fold_task = FoldTask::start(runtime.handle(), &client, &layout, &writer, options, bytes);
         let commits = Mutex::new(Commits { feed: Feed::after(head), has_failed: false });
-        Ok(Self { client, layout, writer, lease: Some(lease), folder, commits, runtime: Some(runtime) })
+        Ok(Self { client, layout, writer, lease: Some(lease), fold_task, commits, runtime: Some(runtime) })
     }
 
-    /// Waits until this process is the writer, opens the store and loads its content. Where there is
-    /// no state yet, it creates an empty one.
+    /// Waits until this process is the writer, opens the store and loads its content. Where there
+    /// is no state yet, it creates an empty one.
     ///
     /// # Errors
     /// As [`Self::open`]; also if the records are not a valid state.
@@ -295,7 +295,7 @@ impl Store for EtcdStore {
         let appended = self.runtime().block_on(self.writer.append(revision, changes.clone()));
         let bytes = appended.map_err(|error| CommitError::Failed(error.to_string()))?;
         *has_failed = false;
-        self.folder.note_appended(bytes);
+        self.fold_task.note_appended(bytes);
         Ok(feed.publish(changes))
     }
 
@@ -342,7 +342,7 @@ fn load(
 impl Drop for EtcdStore {
     fn drop(&mut self) {
         let Some(runtime) = self.runtime.take() else { return };
-        self.folder.stop();
+        self.fold_task.stop();
         // Another process can become the writer at once. If this fails, the lease ends by itself.
         if let Some(lease) = self.lease.take()
             && let Err(error) =

@@ -115,7 +115,8 @@ impl Following {
         let entry = match event {
             KeyEvent::Put(entry) => entry,
             KeyEvent::Deleted { key, .. } => {
-                // Batches before were folded. A new writer deletes what the former did not complete.
+                // Batches before were folded. A new writer deletes what the former did not
+                // complete.
                 let part = self.layout.part_of(&key);
                 if part.is_some_and(|(revision, _)| revision > self.assembly.latest()) {
                     self.assembly.forget_parts();

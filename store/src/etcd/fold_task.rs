@@ -23,7 +23,7 @@ const RUNS: u32 = 32;
 
 /// A task that folds the log when it is large.
 #[derive(Debug)]
-pub(super) struct Folder {
+pub(super) struct FoldTask {
     log: Arc<LogSize>,
     task: JoinHandle<()>,
 }
@@ -45,7 +45,7 @@ struct Folds {
     previous: Option<i64>,
 }
 
-impl Folder {
+impl FoldTask {
     /// Begins with a log of this size.
     pub(super) fn start(
         runtime: &Handle,
