@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use futures_lite::{Stream, StreamExt as _};
-use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions, MySqlRow, MySqlSslMode};
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow, PgSslMode};
-use sqlx::{AssertSqlSafe, Either, MySqlPool, PgPool, Row as _};
+use sqlx::mysql::{MySql, MySqlConnectOptions, MySqlPoolOptions, MySqlRow, MySqlSslMode};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow, PgSslMode, Postgres};
+use sqlx::{AssertSqlSafe, Either, Row as _};
 
+use crate::kept::KeptConnections;
 use crate::row::TextRow;
 use crate::url::{DatabaseUrl, Kind};
 
@@ -22,8 +23,8 @@ pub(crate) struct Database {
 
 #[derive(Debug, Clone)]
 enum Pool {
-    MySql(MySqlPool),
-    Postgres(PgPool),
+    MySql(KeptConnections<MySql>),
+    Postgres(KeptConnections<Postgres>),
 }
 
 /// A query that failed.
@@ -49,11 +50,13 @@ impl Database {
         let pool = match url.kind {
             Kind::MySql => {
                 let options = MySqlPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(patience);
-                Pool::MySql(options.test_before_acquire(false).connect_lazy_with(mysql(url)))
+                let pool = options.test_before_acquire(false).connect_lazy_with(mysql(url));
+                Pool::MySql(KeptConnections::new(pool, CONNECTIONS))
             }
             Kind::Postgres => {
                 let options = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(patience);
-                Pool::Postgres(options.test_before_acquire(false).connect_lazy_with(postgres(url)))
+                let pool = options.test_before_acquire(false).connect_lazy_with(postgres(url));
+                Pool::Postgres(KeptConnections::new(pool, CONNECTIONS))
             }
         };
         Self { name: url.to_string(), pool }
@@ -136,7 +139,11 @@ impl Database {
         read: (ReadRow<MySqlRow, T>, ReadRow<PgRow, T>),
     ) -> Result<[Vec<T>; N], DatabaseQueryError> {
         match self.try_results(sql, read).await {
-            Err(sqlx::Error::Io(_) | sqlx::Error::Protocol(_)) => self.try_results(sql, read).await,
+            Err(sqlx::Error::Io(_) | sqlx::Error::Protocol(_)) => {
+                // The others were lost with it.
+                self.pool.forget();
+                self.try_results(sql, read).await
+            }
             other => other,
         }
         .map_err(|problem| self.failed(problem))
@@ -155,35 +162,61 @@ impl Database {
     ) -> Result<[Vec<T>; N], sqlx::Error> {
         let query = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
         match &self.pool {
-            Pool::MySql(pool) => collect(query.fetch_many(pool), read.0).await,
-            Pool::Postgres(pool) => collect(query.fetch_many(pool), read.1).await,
+            Pool::MySql(kept) => {
+                let mut used = kept.take().await?;
+                let results = collect(query.fetch_many(&mut *used.connection), read.0).await?;
+                kept.keep(used);
+                Ok(results)
+            }
+            Pool::Postgres(kept) => {
+                let mut used = kept.take().await?;
+                let results = collect(query.fetch_many(&mut *used.connection), read.1).await?;
+                kept.keep(used);
+                Ok(results)
+            }
         }
     }
 
     /// Executes a statement with texts as its parameters, each written as `?`; returns how many
     /// rows it changed.
     pub(crate) async fn execute(&self, sql: &str, parameters: &[&str]) -> Result<u64, DatabaseQueryError> {
-        let changed = match &self.pool {
-            Pool::MySql(pool) => {
-                let mut query = sqlx::query(AssertSqlSafe(sql.to_owned()));
-                for parameter in parameters {
-                    query = query.bind((*parameter).to_owned());
-                }
-                query.execute(pool).await.map(|done| done.rows_affected())
+        self.try_execute(sql, parameters).await.map_err(|problem| self.failed(problem))
+    }
+
+    async fn try_execute(&self, sql: &str, parameters: &[&str]) -> Result<u64, sqlx::Error> {
+        let owned = parameters.iter().map(|parameter| (*parameter).to_owned());
+        match &self.pool {
+            Pool::MySql(kept) => {
+                let query = sqlx::query(AssertSqlSafe(sql.to_owned()));
+                let query = owned.fold(query, |query, parameter| query.bind(parameter));
+                let mut used = kept.take().await?;
+                let done = query.execute(&mut *used.connection).await?;
+                kept.keep(used);
+                Ok(done.rows_affected())
             }
-            Pool::Postgres(pool) => {
-                let mut query = sqlx::query(AssertSqlSafe(numbered(sql)));
-                for parameter in parameters {
-                    query = query.bind((*parameter).to_owned());
-                }
-                query.execute(pool).await.map(|done| done.rows_affected())
+            Pool::Postgres(kept) => {
+                let query = sqlx::query(AssertSqlSafe(numbered(sql)));
+                let query = owned.fold(query, |query, parameter| query.bind(parameter));
+                let mut used = kept.take().await?;
+                let done = query.execute(&mut *used.connection).await?;
+                kept.keep(used);
+                Ok(done.rows_affected())
             }
-        };
-        changed.map_err(|problem| self.failed(problem))
+        }
     }
 
     fn failed(&self, problem: sqlx::Error) -> DatabaseQueryError {
         DatabaseQueryError { database: self.name.clone(), problem }
+    }
+}
+
+impl Pool {
+    /// Gives up all idle connections.
+    fn forget(&self) {
+        match self {
+            Self::MySql(kept) => kept.forget(),
+            Self::Postgres(kept) => kept.forget(),
+        }
     }
 }
 

@@ -42,6 +42,7 @@ mod discovery;
 mod freshness;
 mod hosts;
 mod instances;
+mod kept;
 mod live;
 mod pending;
 mod reader;
