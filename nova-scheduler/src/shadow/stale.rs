@@ -1,12 +1,13 @@
 //! What nova-scheduler and Berth may have seen differently, and how old it was.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use berth_nova_database::NovaHosts;
-use berth_placement::JournalRead;
+use berth_placement::{Index, JournalRead, Row};
 use berth_scheduler::decider::HostChanges;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::reply::Chosen;
 use super::{Look, RpcFailure};
@@ -101,34 +102,45 @@ impl Look {
         });
         let mut stale: Vec<StaleState> = pending.collect();
         stale.extend(StaleState::of_changes(hosts.changed_since(self.revision), hosts, now));
-        stale.extend(self.changed_provider(&theirs));
+        if let Some((index, position)) = &self.dry.index {
+            let providers: Vec<_> = theirs.iter().map(|one| one.provider).collect();
+            stale.extend(changed_by_others(index, *position, &providers));
+        }
         stale.truncate(StaleState::MAX);
         stale
     }
+}
 
-    /// The first provider that changed on other hosts than those on which nova-scheduler claimed.
-    fn changed_provider(&self, chosen: &[&Chosen]) -> Option<StaleState> {
-        let (index, position) = self.dry.index.as_ref()?;
-        let (topology, mut position) = (index.topology(), *position);
-        loop {
-            match index.journal().read(&mut position) {
-                JournalRead::Changed(entry) => {
-                    let root = topology.provider(entry.row).and_then(|one| topology.provider(one.root));
-                    let root = root.map(|root| root.uuid);
-                    if root.is_none_or(|uuid| chosen.iter().all(|one| one.provider != Some(uuid))) {
-                        let provider = root.map_or_else(|| "deleted".to_owned(), |uuid| uuid.to_string());
-                        return Some(StaleState::Claimed { provider });
-                    }
+/// The first provider that somebody else than nova-scheduler changed since a position of the
+/// journal: on another host than those that it chose for instances, whose root providers these
+/// are, or more often than it claimed there.
+fn changed_by_others(index: &Index, mut position: u64, chosen: &[Option<Uuid>]) -> Option<StaleState> {
+    let topology = index.topology();
+    let mut changes: BTreeMap<Row, usize> = BTreeMap::new();
+    loop {
+        match index.journal().read(&mut position) {
+            JournalRead::Changed(entry) => {
+                let root = topology.provider(entry.row).and_then(|one| topology.provider(one.root));
+                let root = root.map(|root| root.uuid);
+                // A claim changes each provider of its host once at most.
+                let claims = chosen.iter().filter(|one| root.is_some() && **one == root).count();
+                let times = changes.entry(entry.row).or_default();
+                *times += 1;
+                if *times > claims {
+                    let provider = root.map_or_else(|| "deleted".to_owned(), |uuid| uuid.to_string());
+                    return Some(StaleState::Claimed { provider });
                 }
-                JournalRead::UpToDate => return None,
-                JournalRead::Overrun => return Some(StaleState::Overrun),
             }
+            JournalRead::UpToDate => return None,
+            JournalRead::Overrun => return Some(StaleState::Overrun),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use berth_placement::{Allocation, ClassId, ConsumerId, Inventory};
+
     use super::*;
 
     #[test]
@@ -140,5 +152,33 @@ mod tests {
         assert_eq!(reported.to_string(), "c1 reported");
         let text = serde_json::to_string(&pending).expect("JSON");
         assert_eq!(serde_json::from_str::<StaleState>(&text).expect("reads"), pending);
+    }
+
+    /// Regression: what another caller released on the host that nova-scheduler chose did not
+    /// count.
+    #[test]
+    fn only_its_own_claims_on_its_hosts_are_nova_schedulers() {
+        let index = Index::default();
+        let uuids = [1, 2].map(Uuid::from_u128);
+        let rows = uuids.map(|uuid| {
+            let mut writer = index.write();
+            let row = writer.add_provider(uuid, &uuid.to_string(), None).expect("a new name");
+            writer.set_inventory(row, ClassId::VCPU, Some(&Inventory::of(8))).expect("it is valid");
+            row
+        });
+        let claim = |consumer, row| {
+            let allocation = Allocation { row, class: ClassId::VCPU, amount: 1 };
+            index.claim(ConsumerId(consumer), &[allocation]).expect("there is capacity");
+        };
+        claim(1, rows[0]);
+        let position = index.journal().end();
+        let [first, second] = uuids.map(Some);
+        claim(2, rows[0]);
+        assert_eq!(changed_by_others(&index, position, &[first]), None, "its claim");
+        let claimed = |uuid: Uuid| Some(StaleState::Claimed { provider: uuid.to_string() });
+        assert_eq!(changed_by_others(&index, position, &[second]), claimed(uuids[0]));
+        index.release(ConsumerId(1)).expect("it holds something");
+        assert_eq!(changed_by_others(&index, position, &[first]), claimed(uuids[0]), "a release");
+        assert_eq!(changed_by_others(&index, position, &[first, first]), None, "two claims");
     }
 }
