@@ -127,9 +127,15 @@ fn capacity_that_a_refused_claim_held_for_a_moment_is_found_again() {
     let memory = [take(0, ClassId::MEMORY_MB, 6); 2];
     let too_much = [&vcpus[..], &memory].concat();
     let (between_claims, done) = (Mutex::new(()), AtomicBool::new(false));
+    // A mutex is not fair: the loop of claims would keep it for minutes.
+    let waits_for_quiet = AtomicBool::new(false);
     let sound = thread::scope(|scope| {
         scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
+                if waits_for_quiet.load(Ordering::Relaxed) {
+                    thread::yield_now();
+                    continue;
+                }
                 let _claiming = between_claims.lock();
                 index.claim(ConsumerId(1), &too_much).expect_err("too much memory");
             }
@@ -140,8 +146,12 @@ fn capacity_that_a_refused_claim_held_for_a_moment_is_found_again() {
             index.claim(ConsumerId(2), &vcpus).unwrap();
             index.release(ConsumerId(2)).unwrap();
             let _ = scheduler.decide(&mut prepared); // sees the changes, with more or less of the other claim
-            let _quiet = between_claims.lock();
-            scheduler.check()
+            waits_for_quiet.store(true, Ordering::Relaxed);
+            let quiet = between_claims.lock();
+            let sound = scheduler.check();
+            waits_for_quiet.store(false, Ordering::Relaxed);
+            drop(quiet);
+            sound
         });
         done.store(true, Ordering::Relaxed);
         sound
