@@ -313,7 +313,7 @@ fn rejections(run: &RunResult) -> String {
     let head = ["flavor", "project", "vCPU", "GiB", "short of", "VMs", "vCPU-hours", "first after, days"];
     let more = run.rejections.len().saturating_sub(20);
     let more = if more > 0 { format!("<figcaption>And {more} more.</figcaption>") } else { String::new() };
-    format!("<figure>\n<h3>Rejections</h3>\n{}{more}</figure>\n", table(&head, rows))
+    format!("<figure class=\"wide\">\n<h3>Rejections</h3>\n{}{more}</figure>\n", table(&head, rows))
 }
 
 /// Of the time after the warm-up.
