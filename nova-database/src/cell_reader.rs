@@ -11,10 +11,12 @@ use crate::buckets::{self, BUCKET, Sums};
 use crate::cell_hosts::{BucketRead, CellHosts, CellRead, ServicesRead};
 use crate::compute_node::{self, NodeRow};
 use crate::connection::Database;
-use crate::reader::{AT_ONCE, CellDatabase, DatabaseError, Reader};
-use crate::row::{InvalidRow, Row, TextRow, list};
+use crate::reader::{AT_ONCE, CellDatabase, DatabaseError, Reader, summaries};
+use crate::row::{InvalidRow, Row, TextRow, list, number};
 use crate::service::{self, ServiceRow};
 use crate::statistics::ReadStatistics;
+
+const TABLE: &str = "compute_nodes";
 
 const SUMMARY: &[&str] = &["count", "last", "oldest"];
 
@@ -99,7 +101,7 @@ impl Reader {
         let rows = cell.database.rows(&sql).await?;
         ReadStatistics::add(&self.statistics.compute_nodes, rows.len());
         for mut values in rows {
-            let (digest, id) = (values.pop().flatten().unwrap_or_default(), number(&values)?);
+            let (digest, id) = (values.pop().flatten().unwrap_or_default(), number(TABLE, &values)?);
             match NodeRow::read(&values, uuid) {
                 Ok(node) => read.nodes.push((digest, node)),
                 Err(error) => {
@@ -121,9 +123,7 @@ async fn sums(database: &Database) -> Result<Sums, DatabaseError> {
         "SELECT id - id % {BUCKET} AS bucket, COUNT(*), MAX(id), COUNT(updated_at), SUM({written}), \
          SUM({written} * (id % {BUCKET} + 1)) FROM compute_nodes WHERE deleted = 0 GROUP BY bucket"
     );
-    let rows = database.summaries(&sql).await?;
-    let keyed = rows.into_iter().map(|(bucket, sums)| Ok((number(&vec![bucket])?, sums)));
-    Ok(keyed.collect::<Result<_, InvalidRow>>()?)
+    summaries(database, TABLE, &sql).await
 }
 
 /// Number and digest of these compute nodes.
@@ -135,10 +135,7 @@ async fn digests(database: &Database, ids: &[i64]) -> Result<Vec<(i64, String)>,
             compute_node::digest(),
             numbers(chunk)
         );
-        for (id, digest) in database.summaries(&sql).await? {
-            // A summary ends with a blank.
-            digests.push((number(&vec![id])?, digest.trim_end().to_owned()));
-        }
+        digests.extend(summaries::<Vec<_>>(database, TABLE, &sql).await?);
     }
     Ok(digests)
 }
@@ -155,15 +152,9 @@ async fn listed(database: &Database, buckets: &[i64]) -> Result<Vec<(i64, Option
     for condition in buckets::conditions(buckets) {
         let sql = format!("SELECT id, updated_at FROM compute_nodes WHERE deleted = 0 AND {condition}");
         for row in database.rows(&sql).await? {
-            let id = number(&row)?;
+            let id = number(TABLE, &row)?;
             listed.push((id, row.into_iter().nth(1).flatten()));
         }
     }
     Ok(listed)
-}
-
-/// The number in the first column.
-fn number(values: &TextRow) -> Result<i64, InvalidRow> {
-    let row = Row::new("compute_nodes", &["id"], values);
-    row.integer("id")?.ok_or_else(|| row.invalid("id", "is NULL"))
 }

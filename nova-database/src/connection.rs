@@ -268,8 +268,10 @@ fn summary<'r>(
 ) -> Result<(Option<String>, String), sqlx::Error> {
     let mut others = String::with_capacity(16 * columns);
     for at in 1..columns {
+        if at > 1 {
+            others.push(' ');
+        }
         others.push_str(get(at)?.unwrap_or("NULL"));
-        others.push(' ');
     }
     Ok((get(0)?.map(str::to_owned), others))
 }

@@ -11,10 +11,10 @@ use uuid::Uuid;
 
 use crate::buckets::{self, BUCKET, BucketSums, Sums};
 use crate::connection::Database;
-use crate::reader::{AT_ONCE, DatabaseError};
-use crate::row::{InvalidRow, Row, TextRow};
+use crate::reader::{AT_ONCE, DatabaseError, summaries};
+use crate::row::number;
 
-const COLUMNS: &[&str] = &["id", "uuid", "host"];
+const TABLE: &str = "instances";
 
 /// Instances that are on a host.
 const PLACED: &str = "deleted = 0 AND host IS NOT NULL";
@@ -74,9 +74,7 @@ pub(crate) async fn sums(database: &Database) -> Result<Sums, DatabaseError> {
         "SELECT id - id % {BUCKET} AS bucket, COUNT(*), SUM(id), SUM({host} * (id % {BUCKET} + 1)) \
          FROM instances WHERE {PLACED} GROUP BY bucket"
     );
-    let rows = database.summaries(&sql).await?;
-    let keyed = rows.into_iter().map(|(bucket, sums)| Ok((number(&vec![bucket])?, sums)));
-    Ok(keyed.collect::<Result<_, InvalidRow>>()?)
+    summaries(database, TABLE, &sql).await
 }
 
 /// The instances of these buckets, whose first numbers are in ascending order.
@@ -94,7 +92,7 @@ pub(crate) async fn listed(
     for condition in buckets::conditions(buckets) {
         let sql = format!("SELECT id, uuid, host FROM instances WHERE {PLACED} AND {condition}");
         for row in database.rows(&sql).await? {
-            let id = number(&row)?;
+            let id = number(TABLE, &row)?;
             let at = all.partition_point(|bucket| bucket.first <= id);
             let bucket = at.checked_sub(1).and_then(|at| all.get_mut(at));
             if let (Some(bucket), Some(located)) = (bucket, located(row.into_iter().skip(1))) {
@@ -129,12 +127,6 @@ pub(crate) fn bare(uuid: Uuid) -> InstanceRecord {
 /// UUID and host. A row whose UUID is none is left out: no request can name it.
 fn located(mut values: impl Iterator<Item = Option<String>>) -> Option<Located> {
     Some((values.next()??.parse().ok()?, values.next()??))
-}
-
-/// The number in the first column.
-fn number(values: &TextRow) -> Result<i64, InvalidRow> {
-    let row = Row::new("instances", COLUMNS, values);
-    row.integer("id")?.ok_or_else(|| row.invalid("id", "is NULL"))
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::cells::{Cell, InvalidCell};
 use crate::connection::{Database, DatabaseQueryError};
 use crate::hosts::NovaHosts;
 use crate::instances::{self, InstanceBucket, Located};
-use crate::row::{InvalidRow, TextRow, list};
+use crate::row::{InvalidRow, TextRow, list, number};
 use crate::schema::{self, UnknownSchema};
 use crate::statistics::ReadStatistics;
 use crate::url::DatabaseUrl;
@@ -331,6 +331,16 @@ impl Reader {
             known.is_down = is_down;
         }
     }
+}
+
+/// What a query sums up of the rows of a table, by the numbers in its first column.
+pub(crate) async fn summaries<C: FromIterator<(i64, String)>>(
+    database: &Database,
+    table: &'static str,
+    sql: &str,
+) -> Result<C, DatabaseError> {
+    let rows = database.summaries(sql).await?.into_iter();
+    Ok(rows.map(|(id, summary)| Ok((number(table, &[id])?, summary))).collect::<Result<C, InvalidRow>>()?)
 }
 
 /// Runs all of them at once, on this task.

@@ -20,6 +20,12 @@ pub struct InvalidRow {
     pub problem: String,
 }
 
+/// The number of a row of this table, which is its first column.
+pub(crate) fn number(table: &'static str, values: &[Option<String>]) -> Result<i64, InvalidRow> {
+    let row = Row::new(table, &["id"], values);
+    row.integer("id")?.ok_or_else(|| row.invalid("id", "is NULL"))
+}
+
 /// A row with the names of its columns.
 pub(crate) struct Row<'a> {
     table: &'static str,
