@@ -2,65 +2,25 @@
 //! acknowledged.
 #![allow(clippy::disallowed_methods, reason = "waits for real processes")]
 
+mod kept;
+
 use std::path::Path;
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use axum::body::{Body, to_bytes};
-use axum::http::Request;
 use berth_etcd::EtcdOptions;
-use berth_server::{DurabilityOptions, EtcdHome, Keeper, Service, ServiceOptions};
+use berth_server::EtcdHome;
 use berth_store::EtcdStoreOptions;
 use berth_test_support::etcd::{EtcdCluster, programs};
 use serde_json::{Value, json};
-use tokio::runtime::Runtime;
+
+use kept::Running;
 
 /// Long enough for a slow machine; nothing waits this long unless it fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-struct Running {
-    service: Arc<Service>,
-    keeper: Keeper,
-    runtime: Runtime,
-}
-
-impl Running {
-    /// Waits until the service is the writer.
-    fn start(options: EtcdStoreOptions) -> Self {
-        let durability = DurabilityOptions::default();
-        let started = Keeper::start(EtcdHome(options), ServiceOptions::noauth2(), durability);
-        let (service, keeper) = started.unwrap();
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-        Self { service, keeper, runtime: runtime.unwrap() }
-    }
-
-    fn ask(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("x-auth-token", "admin")
-            .header("content-type", "application/json")
-            .header("openstack-api-version", "placement latest")
-            .body(Body::from(body.map_or_else(String::new, |body| body.to_string())))
-            .unwrap();
-        self.runtime.block_on(async {
-            let answer = self.service.answer(request).await;
-            let status = answer.status().as_u16();
-            let body = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
-            (status, serde_json::from_slice(&body).unwrap_or_default())
-        })
-    }
-
-    fn add(&self, name: &str) -> u16 {
-        self.ask("POST", "/resource_providers", Some(json!({"name": name}))).0
-    }
-
-    fn names(&self) -> Option<Vec<String>> {
-        let (status, body) = self.ask("GET", "/resource_providers", None);
-        let name = |provider: &Value| provider["name"].as_str().unwrap().to_owned();
-        (status == 200).then(|| body["resource_providers"].as_array().unwrap().iter().map(name).collect())
-    }
+fn start(options: &EtcdStoreOptions) -> Running {
+    Running::start(EtcdHome(options.clone()))
 }
 
 fn until(what: &str, holds: impl Fn() -> bool) {
@@ -94,11 +54,11 @@ fn each(test: impl Fn(&mut EtcdCluster, &EtcdStoreOptions)) {
 #[test]
 fn a_service_that_waits_takes_over_what_was_acknowledged() {
     each(|_, options| {
-        let first = Running::start(options.clone());
+        let first = start(options);
         assert_eq!(first.names(), Some(vec![]));
         assert_eq!(first.add("a"), 200);
         thread::scope(|scope| {
-            let second = scope.spawn(|| Running::start(options.clone()));
+            let second = scope.spawn(|| start(options));
             assert_eq!(first.add("b"), 200);
             assert!(!second.is_finished(), "the first one is the writer");
             first.keeper.stop();
@@ -115,10 +75,10 @@ fn a_service_that_waits_takes_over_what_was_acknowledged() {
 #[test]
 fn a_service_that_lost_its_lease_waits_to_be_the_writer_again() {
     each(|cluster, options| {
-        let first = Running::start(options.clone());
+        let first = start(options);
         assert_eq!(first.add("a"), 200);
         thread::scope(|scope| {
-            let second = scope.spawn(|| Running::start(options.clone()));
+            let second = scope.spawn(|| start(options));
             let leases = || -> Value { read(&cluster.gateway(0, "/v3/lease/leases", "{}")) };
             until("the second one waits", || leases()["leases"].as_array().is_some_and(|all| all.len() == 2));
             // "fleet/writer", in base64 as the gateway wants it.
@@ -143,7 +103,7 @@ fn a_service_that_lost_its_lease_waits_to_be_the_writer_again() {
 #[test]
 fn a_service_goes_on_when_etcd_does() {
     each(|cluster, options| {
-        let service = Running::start(options.clone());
+        let service = start(options);
         assert_eq!(service.add("a"), 200);
         cluster.kill(0);
         until("reads are refused: another service could be the writer", || service.names().is_none());

@@ -2,20 +2,19 @@
 
 #![allow(clippy::disallowed_methods, reason = "these tests wait for a disk, which takes real time")]
 
+mod kept;
+
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use axum::body::{Body, to_bytes};
-use axum::http::Request;
-use berth_server::{DataDir, DurabilityOptions, Keeper, Service, ServiceOptions};
-use serde_json::{Value, json};
+use berth_server::DataDir;
 use tempfile::TempDir;
-use tokio::runtime::Runtime;
+
+use kept::Running;
 
 /// A small ext4 in a file, until it is dropped.
 struct SmallDisk(TempDir);
@@ -60,57 +59,29 @@ impl Drop for SmallDisk {
     }
 }
 
-struct Running {
-    service: Arc<Service>,
-    keeper: Keeper,
-    runtime: Runtime,
+fn start(data: &Path) -> Running {
+    Running::start(DataDir::open(data).unwrap())
 }
 
-impl Running {
-    fn start(data: &Path) -> Self {
-        let data = DataDir::open(data).unwrap();
-        let (service, keeper) =
-            Keeper::start(data, ServiceOptions::noauth2(), DurabilityOptions::default()).unwrap();
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-        Self { service, keeper, runtime: runtime.unwrap() }
-    }
+/// Creates a resource provider with a long name.
+fn add_provider(running: &Running, name: &str) -> u16 {
+    running.add(&format!("{name:-<190}"))
+}
 
-    fn ask(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("x-auth-token", "admin")
-            .header("content-type", "application/json")
-            .header("openstack-api-version", "placement latest")
-            .body(Body::from(body.map_or_else(String::new, |body| body.to_string())))
-            .unwrap();
-        self.runtime.block_on(async {
-            let answer = self.service.answer(request).await;
-            let status = answer.status().as_u16();
-            let body = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
-            (status, serde_json::from_slice(&body).unwrap_or_default())
-        })
-    }
+/// The number of resource providers, if the service answers.
+fn providers(running: &Running) -> Option<usize> {
+    running.names().map(|names| names.len())
+}
 
-    fn add_provider(&self, name: &str) -> u16 {
-        self.ask("POST", "/resource_providers", Some(json!({"name": format!("{name:-<190}")}))).0
-    }
-
-    fn providers(&self) -> Option<usize> {
-        let (status, body) = self.ask("GET", "/resource_providers", None);
-        (status == 200).then(|| body["resource_providers"].as_array().unwrap().len())
-    }
-
-    /// Waits until a condition on the service holds, for at most 15 s.
-    fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
-        for _ in 0..300 {
-            if holds(self) {
-                return;
-            }
-            thread::sleep(Duration::from_millis(50));
+/// Waits until a condition on the service holds, for at most 15 s.
+fn until(running: &Running, what: &str, holds: impl Fn(&Running) -> bool) {
+    for _ in 0..300 {
+        if holds(running) {
+            return;
         }
-        panic!("{what}: not within 15 s");
+        thread::sleep(Duration::from_millis(50));
     }
+    panic!("{what}: not within 15 s");
 }
 
 #[test]
@@ -119,10 +90,10 @@ fn reads_and_starts_go_on_while_the_disk_is_full_and_writes_resume() {
         return eprintln!("skipped: this process may not make and mount an ext4");
     };
     let data = disk.path().join("data");
-    let running = Running::start(&data);
+    let running = start(&data);
     let mut added = 0;
     let mut add = |running: &Running| {
-        let status = running.add_provider(&added.to_string());
+        let status = add_provider(running, &added.to_string());
         assert!([200, 503, 507].contains(&status), "{status}");
         added += usize::from(status == 200);
         status
@@ -137,24 +108,24 @@ fn reads_and_starts_go_on_while_the_disk_is_full_and_writes_resume() {
         }
     }
     // From then on, all that was acknowledged can be read, and goes on being so.
-    running.until("reads go on", |running| running.providers().is_some());
+    until(&running, "reads go on", |running| providers(running).is_some());
     for _ in 0..40 {
-        assert_eq!(running.providers(), Some(added), "reads go on");
+        assert_eq!(providers(&running), Some(added), "reads go on");
         thread::sleep(Duration::from_millis(50));
     }
-    assert!([503, 507].contains(&running.add_provider("one more")));
+    assert!([503, 507].contains(&add_provider(&running, "one more")));
     // It starts while the disk is full.
     running.keeper.stop();
     drop(running.runtime);
-    let running = Running::start(&data);
-    running.until("reads after a start", |running| running.providers() == Some(added));
-    assert!([503, 507].contains(&running.add_provider("one more")));
+    let running = start(&data);
+    until(&running, "reads after a start", |running| providers(running) == Some(added));
+    assert!([503, 507].contains(&add_provider(&running, "one more")));
     disk.empty();
-    running.until("writes resume", |running| running.add_provider(&format!("more {added}")) == 200);
-    assert_eq!(running.providers(), Some(added + 1));
+    until(&running, "writes resume", |running| add_provider(running, &format!("more {added}")) == 200);
+    assert_eq!(providers(&running), Some(added + 1));
     running.keeper.stop();
     drop(running.runtime);
-    let running = Running::start(&data);
-    assert_eq!(running.providers(), Some(added + 1));
+    let running = start(&data);
+    assert_eq!(providers(&running), Some(added + 1));
     running.keeper.stop();
 }
