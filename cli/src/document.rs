@@ -12,29 +12,47 @@ use crate::{output, yaml};
 pub(crate) struct DocumentOptions {
     /// The format of the output
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t)]
-    format: DocumentFormat,
+    format: Format,
     /// The same as `--format json`
     #[arg(long, conflicts_with = "format")]
     json: bool,
 }
 
+/// How to print.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-enum DocumentFormat {
-    /// A table or a text for people
+pub(crate) enum Format {
+    /// A table for people
     #[default]
     Table,
-    /// JSON
+    /// JSON, with all fields
     Json,
-    /// YAML
+    /// YAML, with all fields
     Yaml,
-    /// The values without their names: those of a list's element on one line, others on a line each
+    /// The values of a table without its header: those of a list's record on one line, those of a
+    /// single one on a line each
     Value,
+}
+
+impl Format {
+    /// Prints a document for programs: as YAML, or else as JSON.
+    ///
+    /// # Errors
+    /// Standard output cannot be written.
+    pub(crate) fn print_document(self, document: &impl Serialize) -> Result<()> {
+        match self {
+            Self::Yaml => {
+                let value = serde_json::to_value(document).context("cannot write YAML")?;
+                output::print_json_text(&yaml::text(&value))
+            }
+            _ => output::print_json(document),
+        }
+    }
 }
 
 impl DocumentOptions {
     /// Whether the result is for programs.
     pub(crate) fn is_document(self) -> bool {
-        self.json || self.format != DocumentFormat::Table
+        self.json || self.format != Format::Table
     }
 
     /// Prints the result for programs.
@@ -43,14 +61,10 @@ impl DocumentOptions {
     /// Standard output cannot be written.
     pub(crate) fn print(self, result: &impl Serialize) -> Result<()> {
         match self.format {
-            DocumentFormat::Yaml => {
-                let value = serde_json::to_value(result).context("cannot write YAML")?;
-                output::print_json_text(&yaml::text(&value))
-            }
-            DocumentFormat::Value => {
+            Format::Value => {
                 output::print(&values(&serde_json::to_value(result).context("cannot write values")?))
             }
-            DocumentFormat::Json | DocumentFormat::Table => output::print_json(result),
+            format => format.print_document(result),
         }
     }
 
@@ -60,7 +74,7 @@ impl DocumentOptions {
     /// Standard output cannot be written.
     pub(crate) fn print_json(self, document: &str) -> Result<()> {
         match self.format {
-            DocumentFormat::Json | DocumentFormat::Table => output::print_json_text(document),
+            Format::Json | Format::Table => output::print_json_text(document),
             _ => self.print(&serde_json::from_str::<Value>(document).context("this is no JSON")?),
         }
     }

@@ -3,15 +3,15 @@
 use std::borrow::Cow;
 
 use anyhow::{Result, bail};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use prost_types::Timestamp;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::SERVICE;
+use crate::document::Format;
 use crate::output;
 use crate::table::{Cell, Grid};
-use crate::yaml;
 
 /// What to print, and how.
 #[derive(Debug, Args)]
@@ -33,33 +33,10 @@ pub(super) struct OutputOptions {
     column: Vec<String>,
 }
 
-/// How to print.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// A table for people
-    #[default]
-    Table,
-    /// JSON, with all fields
-    Json,
-    /// YAML, with all fields
-    Yaml,
-    /// The values of a table without its header: those of a list's record on one line, those of a
-    /// single one on a line each
-    Value,
-}
-
 impl OutputOptions {
     /// Whether it is for people.
     pub(super) fn is_table(&self) -> bool {
         self.format == Format::Table
-    }
-
-    /// Prints a document for programs.
-    fn print_document(&self, document: &impl Serialize) -> Result<()> {
-        match self.format {
-            Format::Yaml => output::print_json_text(&yaml::text(&serde_json::to_value(document)?)),
-            _ => output::print_json(document),
-        }
     }
 }
 
@@ -115,7 +92,7 @@ impl Record {
         let names = chosen(&options.column, &self.names())?;
         let record = if names.is_empty() { Cow::Borrowed(self) } else { Cow::Owned(self.only(&names)) };
         match options.format {
-            Format::Json | Format::Yaml => options.print_document(&*record),
+            Format::Json | Format::Yaml => options.format.print_document(&*record),
             Format::Value => {
                 let lines = record.0.iter().map(|(_, value)| parts(value).join(", ") + "\n");
                 output::print(&lines.collect::<String>())
@@ -161,10 +138,10 @@ pub(super) fn print_list(
     let names = chosen(&options.column, &known)?;
     let columns = if names.is_empty() { columns } else { &names };
     match options.format {
-        Format::Json | Format::Yaml if names.is_empty() => options.print_document(&records),
-        Format::Json | Format::Yaml => {
-            options.print_document(&records.iter().map(|record| record.only(&names)).collect::<Vec<_>>())
-        }
+        Format::Json | Format::Yaml if names.is_empty() => options.format.print_document(&records),
+        Format::Json | Format::Yaml => options
+            .format
+            .print_document(&records.iter().map(|record| record.only(&names)).collect::<Vec<_>>()),
         Format::Value => {
             let values = |record: &Record| {
                 let values = columns.iter().map(|name| parts(record.get(name)).join(","));
