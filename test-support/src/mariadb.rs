@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::port::free_ports;
@@ -11,6 +12,10 @@ use crate::port::free_ports;
 const SERVER: &str = "/usr/sbin/mariadbd";
 const INSTALL: &str = "/usr/bin/mariadb-install-db";
 const CLIENT: &str = "/usr/bin/mariadb";
+
+/// Two installers that run at the same time get in each other's way: one of them fails now and
+/// then.
+static INSTALLING: Mutex<()> = Mutex::new(());
 
 /// A database server; it ends with the test.
 #[derive(Debug)]
@@ -29,12 +34,14 @@ impl MariaDb {
         let directory = tempfile::tempdir().expect("a directory");
         let [port] = free_ports();
         let mut mariadb = Self { directory, server: None, port };
+        let installing = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
         let installed = Command::new(INSTALL)
             .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
             .args(["--user=root", "--innodb-use-native-aio=OFF"])
             .arg(format!("--datadir={}", mariadb.path("data").display()))
             .output()
             .expect("MariaDB is installed");
+        drop(installing);
         let said = [installed.stdout, installed.stderr].concat();
         let said = String::from_utf8_lossy(&said);
         assert!(installed.status.success(), "no data directory for MariaDB: {said}");
